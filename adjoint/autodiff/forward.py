@@ -1,0 +1,80 @@
+"""Forward mode: the tangents of nodes, as nodes of the same graph."""
+
+from collections.abc import Mapping, Sequence
+from typing import overload
+
+from adjoint.autodiff.reverse import cotangents
+from adjoint.core.node import Node
+from adjoint.core.op import hand_over_jvp
+from adjoint.core.order import topological_sort
+from adjoint.core.source import ambient_site, enter_site, leave_sites
+from adjoint.ops.creation import zeros_like
+
+__all__ = ['pushforward']
+
+
+@overload
+def pushforward(outputs: Node, tangents: Mapping[Node, Node]) -> Node | None: ...
+@overload
+def pushforward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node | None]: ...
+def pushforward(
+    outputs: Node | Sequence[Node], tangents: Mapping[Node, Node]
+) -> Node | None | list[Node | None]:
+    """Push tangents of some nodes forward to others: the Jacobian-vector product as a graph.
+
+    Parameters
+    ----------
+    outputs : Node or sequence of Node
+        Where the tangents are wanted.
+    tangents : mapping of Node to Node
+        Nodes with their tangents, of the same shape.
+
+    Returns
+    -------
+    Node or None, or list of them
+        The tangent of each output, of its shape; ``None`` where nothing flows to it.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> x, t = ad.Variable('x'), ad.Variable('t')
+    >>> dy = ad.pushforward(ad.sin(x), {x: t})
+    >>> ad.Evaluator([dy]).run({x: torch.tensor(0.0), t: torch.tensor(3.0)})
+    [tensor(3.)]
+    """
+    many = [outputs] if isinstance(outputs, Node) else list(outputs)
+    moved: dict[Node, Node | None] = dict(tangents)
+    outside = ambient_site()
+    try:
+        for node in topological_sort(many, behind=tangents):
+            if node in moved:
+                continue
+            given = [moved[x] for x in node.inputs]
+            enter_site(node.site)
+            moved[node] = None if all(t is None for t in given) else node.op.jvp(node, given)
+    finally:
+        leave_sites(outside)
+    found = [moved[node] for node in many]
+    return found[0] if isinstance(outputs, Node) else found
+
+
+def pullback_of_pullback(node: Node, tangents: Sequence[Node | None]) -> Node | None:
+    """Return the pushforward of an op from its pullback, which is linear in the cotangent.
+
+    The pullback maps a cotangent of the node to cotangents of its inputs; its own adjoint, by the
+    cotangent, maps tangents of the inputs to the tangent of the node.
+    """
+    # Any cotangent does: the map is linear in it, so its adjoint does not depend on where it is taken.
+    ct = zeros_like(node)
+    pulled = node.op.gradient(node, ct)
+    seeds: dict[Node, Node] = {}
+    for cotangent, t in zip(pulled, tangents, strict=True):
+        if cotangent is not None and t is not None and cotangent.op is not zeros_like:
+            seeds[cotangent] = seeds[cotangent] + t if cotangent in seeds else t
+    if not seeds:
+        return None
+    (tangent,) = cotangents(seeds, [ct])
+    return tangent
+
+
+hand_over_jvp(pullback_of_pullback)

@@ -1,0 +1,170 @@
+"""Types by inference: an op's own ``infer``, whose default runs ``compute`` on tensors without data.
+
+Named sizes are probed: the op runs twice with different stand-ins for each name, and a size of the
+result that equals the stand-in of a name both times is that name.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from adjoint.core.errors import AdjointError, ShapeError
+from adjoint.core.tensor_type import Size, TensorType
+
+if TYPE_CHECKING:
+    from adjoint.core.node import Node
+
+__all__ = ['infer_by_compute', 'infer_type']
+
+# Stand-ins are large and divisible by small numbers, so that halving or reshaping a named size works.
+_STRIDE = 5040
+_PRIMES = (101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191)
+_OTHER_PRIMES = (211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307)
+
+_CACHE_LIMIT = 20_000
+_PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
+
+# A pure cache: (op, attrs, types of the inputs) -> type. Cleared when full; losing an entry costs time.
+_cache: dict[tuple[Any, ...], TensorType | None] = {}
+
+
+def infer_type(node: 'Node') -> TensorType | None:
+    """Return the type of a node from those of its inputs, or ``None`` where one of them is not known.
+
+    Raises
+    ------
+    ShapeError
+        The types are known and do not fit the op.
+    """
+    types: list[TensorType] = []
+    for given in node.inputs:
+        if given.type is None:
+            return None
+        types.append(given.type)
+    key = _key(node, types)
+    if key is not None and key in _cache:
+        return _cache[key]
+    inferred = node.op.infer(node, types)
+    if key is not None:
+        if len(_cache) >= _CACHE_LIMIT:
+            _cache.clear()
+        _cache[key] = inferred
+    return inferred
+
+
+def _key(node: 'Node', types: list[TensorType]) -> tuple[Any, ...] | None:
+    if not types:
+        return None
+    attrs: list[Any] = []
+    for name, value in node.attrs.items():
+        plain = isinstance(value, _PLAIN) or (
+            isinstance(value, tuple) and all(isinstance(v, _PLAIN) for v in value)  # pyright: ignore[reportUnknownVariableType] of anything
+        )
+        if not plain:
+            return None
+        # 1, 1.0 and True are equal and give different dtypes.
+        attrs.append((name, value.__class__, value))
+    return (node.op, torch.get_default_dtype(), *attrs, *types)
+
+
+def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | None:
+    """Run ``compute`` on meta tensors.
+
+    Returns
+    -------
+    TensorType or None
+        ``None`` where the number of axes of an input is not known, or the op cannot run without data.
+
+    Raises
+    ------
+    ShapeError
+        The op refuses operands of these types.
+    """
+    if any(t.shape is None for t in types):
+        return None
+    names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
+    unknown = sum(s is None for t in types for s in t.shape or ())
+    probes = [_probe(node, types, names, unknown, _PRIMES)]
+    if (names or unknown) and probes[0] is not None:
+        probes.append(_probe(node, types, names, unknown, _OTHER_PRIMES))
+    results = [p for p in probes if p is not None]
+    if len(results) < len(probes):
+        return None
+    shapes = [tuple(r.shape) for r in results]
+    if len({len(s) for s in shapes}) != 1:
+        return None
+    stand_ins = {
+        (_stand_in(_PRIMES, i), _stand_in(_OTHER_PRIMES, i)): name for i, name in enumerate(names)
+    }
+    sizes: list[Size] = []
+    for each in zip(*shapes, strict=True):
+        named = stand_ins.get(each) if len(each) == 2 else None  # noqa: PLR2004 two probes
+        sizes.append(named if len(set(each)) > 1 else each[0])
+    dtype = None if any(t.dtype is None for t in types) else results[0].dtype
+    device = next((t.device for t in types if t.device is not None), None)
+    return TensorType(tuple(sizes), dtype, device)
+
+
+def _stand_in(primes: tuple[int, ...], position: int) -> int:
+    return primes[position % len(primes)] * _STRIDE * (1 + position // len(primes))
+
+
+def _probe(
+    node: 'Node',
+    types: Sequence[TensorType],
+    names: list[str],
+    unknown: int,
+    primes: tuple[int, ...],
+) -> torch.Tensor | None:
+    sizes = {name: _stand_in(primes, i) for i, name in enumerate(names)}
+    fresh = iter(_stand_in(primes, len(names) + i) for i in range(unknown))
+    shapes = [
+        [next(fresh) if s is None else sizes[s] if isinstance(s, str) else s for s in t.shape or ()]
+        for t in types
+    ]
+    # An operand of any dtype may have to be an index.
+    guesses = [torch.get_default_dtype()]
+    if any(t.dtype is None for t in types):
+        guesses += [torch.int64, torch.bool]
+    failure: Exception | None = None
+    for guess in guesses:
+        values = [
+            torch.empty(shape, dtype=t.dtype or guess, device='meta')
+            for shape, t in zip(shapes, types, strict=True)
+        ]
+        try:
+            with torch.no_grad():
+                result = node.op.compute(node, values)
+        except NotImplementedError:
+            return None
+        except AdjointError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if 'meta' in str(error).lower():
+                return None
+            failure = failure or error
+        else:
+            return result if isinstance(result, torch.Tensor) else None  # pyright: ignore[reportUnnecessaryIsInstance] ops of users
+    if unknown or failure is None:
+        return None
+    raise _mismatch(node, types, failure) from None
+
+
+def _mismatch(node: 'Node', types: Sequence[TensorType], failure: Exception) -> ShapeError:
+    operands = '\n'.join(
+        f'  {position}: {t}    {operand.name}'
+        for position, (operand, t) in enumerate(zip(node.inputs, types, strict=True))
+    )
+    reason = str(failure).strip().splitlines()[0] if str(failure).strip() else type(failure).__name__
+    for name, size in _stand_ins_in(types):
+        reason = reason.replace(size, name)
+    attrs = f' with {node.attrs}' if node.attrs else ''
+    return ShapeError(
+        f'{node.op.name}{attrs} cannot work on these operands: {reason}\n{operands}\n{node.location}'
+    )
+
+
+def _stand_ins_in(types: Sequence[TensorType]) -> list[tuple[str, str]]:
+    names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
+    return [(name, str(_stand_in(_PRIMES, i))) for i, name in enumerate(names)]

@@ -1,0 +1,434 @@
+"""The node: one value of the graph, immutable, compared by identity."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
+from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
+from adjoint.core.inference import infer_type
+from adjoint.core.source import Location, Site, calling_site, location_of
+from adjoint.core.tensor_type import TensorType
+
+if TYPE_CHECKING:
+    from adjoint.core.op import Op
+
+__all__ = ['Node', 'Number', 'Operand', 'as_node', 'hand_over']
+
+Number: TypeAlias = bool | int | float | complex
+
+_NAME_LIMIT = 40
+
+
+class Node:
+    """A value in a graph: an op applied to the values of other nodes.
+
+    Nodes are made by calling ops, and by the operators ``+ - * / ** @ > >= < <= abs()`` and indexing,
+    with nodes, tensors and Python numbers on either side. ``==`` compares identity, so nodes are
+    dictionary keys. A node never changes.
+
+    Parameters
+    ----------
+    inputs : sequence of Node
+        The operands that are tensors.
+    op : Op
+        What computes the value and its derivative.
+    attrs : mapping of str, optional
+        Everything that is not a tensor; the node keeps a copy of its own.
+    name : str, optional
+        For people; bounded, never an identity. Without one the node is named by its op and operands.
+    type : TensorType, optional
+        Of a node whose op does not infer it: variables and constants.
+
+    Raises
+    ------
+    TensorTypeError
+        An input is not a node.
+    ShapeError
+        The types of the inputs are known and the op cannot work on them.
+
+    Examples
+    --------
+    >>> import adjoint as ad
+    >>> x = ad.Variable('x')
+    >>> y = 2 * x + 1
+    >>> y.op.name, y.constant, str(y.inputs[0])
+    ('add', 1, 'mul(2, x)')
+    """
+
+    __slots__ = ('__weakref__', 'attrs', 'given_name', 'inputs', 'op', 'pack', 'site', 'type')
+
+    inputs: 'list[Node]'
+    op: 'Op'
+    attrs: dict[str, Any]
+    type: TensorType | None
+    given_name: str
+    site: Site  # the location, not yet rendered
+    pack: 'PackReference | None'  # where a pickle in progress has put the node
+
+    def __init__(
+        self,
+        inputs: 'Sequence[Node]',
+        op: 'Op',
+        attrs: Mapping[str, Any] | None = None,
+        name: str = '',
+        type: TensorType | None = None,  # noqa: A002 the field's own name
+    ) -> None:
+        inputs = list(inputs)
+        for given in inputs:
+            if given.__class__ is not Node:
+                msg = (
+                    f'an input of {op!r} is {_described(given)}, and a node takes nodes: wrap a '
+                    f'tensor or number in adjoint.constant(...), or call the op, which does it for you'
+                )
+                raise TensorTypeError(msg)
+        _set_inputs(self, inputs)
+        _set_op(self, op)
+        _set_attrs(self, dict(attrs) if attrs else {})
+        _set_name(self, name)
+        _set_site(self, calling_site())
+        _set_pack(self, None)
+        _set_type(self, infer_type(self) if type is None else type)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = (
+            f'a node never changes, so its {name!r} cannot be set: build a new node, such as '
+            f'Node(node.inputs, node.op, node.attrs, name=...)'
+        )
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f'a node never changes, so its {name!r} cannot be deleted'
+        raise AttributeError(msg)
+
+    # -- what people read ---------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The given name, or one made of the op and its operands; at most 40 characters."""
+        if self.given_name:
+            return self.given_name
+        described = self.op.describe(self, [i.given_name or i.op.name for i in self.inputs])
+        return _bounded(described)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        known = '' if self.type is None else f': {self.type}'
+        return f'<Node {self.name}{known}>'
+
+    @property
+    def location(self) -> Location:
+        """The line of the user's source that made the node."""
+        return location_of(self.site)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 an attribute of any kind, or a method
+        # Reached only for names that are not of the class: an entry of attrs, then a tensor method.
+        if name.startswith('__'):
+            raise AttributeError(name)
+        if name in self.attrs:
+            return self.attrs[name]
+        method = _handed.get('.' + name)
+        if method is not None:
+            return partial(method, self)
+        hint = ' and adjoint has no op for that tensor method' if hasattr(torch.Tensor, name) else ''
+        msg = (
+            f"node '{self}' of op {self.op.name} has no attribute {name!r}{hint}; its attrs are "
+            f'{sorted(self.attrs)}\n{self.location}'
+        )
+        raise NoSuchAttribute(msg)
+
+    # -- what is known of the value -----------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the value, where all are known as numbers."""
+        sizes = None if self.type is None else self.type.shape
+        if sizes is None:
+            self._unknown('shape', 'Variable(..., shape=(...))')
+        known = tuple(s for s in sizes if isinstance(s, int))
+        if len(known) < len(sizes):
+            self._unknown('shape as numbers', f'an op that needs no size; it is {self.type}')
+        return known
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the value, where it is known."""
+        if self.type is None or self.type.dtype is None:
+            self._unknown('dtype', 'Variable(..., dtype=...)')
+        return self.type.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the value, where it is known."""
+        if self.type is None or self.type.device is None:
+            self._unknown('device', 'Variable(..., device=...)')
+        return self.type.device
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, where it is known."""
+        if self.type is None or self.type.shape is None:
+            self._unknown('number of axes', 'Variable(..., shape=(...))')
+        return len(self.type.shape)
+
+    def dim(self) -> int:
+        """Return the number of axes, where it is known."""
+        return self.ndim
+
+    def size(self, dim: int | None = None) -> tuple[int, ...] | int:
+        """Return all sizes or that of one axis, where they are known."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        """Return the number of entries, where it is known."""
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    def _unknown(self, what: str, remedy: str) -> Any:  # noqa: ANN401 it always raises
+        msg = f"the {what} of node '{self}' is not known before the run: use {remedy}\n{self.location}"
+        raise TensorTypeError(msg)
+
+    # -- what a value could do and a node cannot ----------------------------------------------
+
+    def __bool__(self) -> bool:
+        return self._no_value('a condition', 'where(condition, a, b)')
+
+    def __float__(self) -> float:
+        return self._no_value('a Python number', 'Evaluator([node]).run({...})')
+
+    __int__ = __index__ = __complex__ = __float__  # pyright: ignore[reportAssignmentType] each raises
+
+    def item(self) -> float:
+        """Raise: a node has no value yet."""
+        return self._no_value('a Python number', 'Evaluator([node]).run({...})')
+
+    def tolist(self) -> list[Any]:
+        """Raise: a node has no value yet."""
+        return self._no_value('a list', 'Evaluator([node]).run({...})')
+
+    def __array__(self, *_: object, **__: object) -> Any:  # noqa: ANN401 it always raises
+        return self._no_value('a NumPy array', 'Evaluator([node]).run({...})')
+
+    def _no_value(self, what: str, remedy: str) -> Any:  # noqa: ANN401 it always raises
+        msg = (
+            f"node '{self}' is a value that is not computed yet, so it cannot be {what}: "
+            f'use {remedy}\n{self.location}'
+        )
+        raise TensorTypeError(msg)
+
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            msg = f"node '{self}' has no axes, so no length\n{self.location}"
+            raise TensorTypeError(msg)
+        return self.shape[0]
+
+    def __iter__(self) -> 'Iterator[Node]':
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, item: object) -> bool:
+        return self._no_value('searched', '(node == item) through adjoint.eq')
+
+    # -- operators ----------------------------------------------------------------------------
+
+    def __add__(self, other: 'Operand') -> 'Node':
+        return _handed['add'](self, other)
+
+    def __radd__(self, other: 'Operand') -> 'Node':
+        return _handed['add'](other, self)
+
+    def __sub__(self, other: 'Operand') -> 'Node':
+        return _handed['sub'](self, other)
+
+    def __rsub__(self, other: 'Operand') -> 'Node':
+        return _handed['sub'](other, self)
+
+    def __mul__(self, other: 'Operand') -> 'Node':
+        return _handed['mul'](self, other)
+
+    def __rmul__(self, other: 'Operand') -> 'Node':
+        return _handed['mul'](other, self)
+
+    def __truediv__(self, other: 'Operand') -> 'Node':
+        return _handed['div'](self, other)
+
+    def __rtruediv__(self, other: 'Operand') -> 'Node':
+        return _handed['div'](other, self)
+
+    def __pow__(self, other: 'Operand') -> 'Node':
+        return _handed['pow'](self, other)
+
+    def __rpow__(self, other: 'Operand') -> 'Node':
+        return _handed['pow'](other, self)
+
+    def __matmul__(self, other: 'Operand') -> 'Node':
+        return _handed['matmul'](self, other)
+
+    def __rmatmul__(self, other: 'Operand') -> 'Node':
+        return _handed['matmul'](other, self)
+
+    def __gt__(self, other: 'Operand') -> 'Node':
+        return _handed['gt'](self, other)
+
+    def __ge__(self, other: 'Operand') -> 'Node':
+        return _handed['ge'](self, other)
+
+    def __lt__(self, other: 'Operand') -> 'Node':
+        return _handed['lt'](self, other)
+
+    def __le__(self, other: 'Operand') -> 'Node':
+        return _handed['le'](self, other)
+
+    def __neg__(self) -> 'Node':
+        return _handed['neg'](self)
+
+    def __pos__(self) -> 'Node':
+        return self
+
+    def __abs__(self) -> 'Node':
+        return _handed['abs'](self)
+
+    def __getitem__(self, index: object) -> 'Node':
+        return _handed['getitem'](self, index)
+
+    @property
+    def T(self) -> 'Node':  # noqa: N802 torch's name
+        """The transpose of a matrix."""
+        return _handed['transpose'](self, 0, 1)
+
+    @property
+    def mT(self) -> 'Node':  # noqa: N802 torch's name
+        """The last two axes exchanged."""
+        return _handed['transpose'](self, -2, -1)
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: Sequence[Any],  # noqa: ARG003 part of torch's protocol
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 torch's protocol
+        op = _torch_functions.get(func)
+        if op is None:
+            name = getattr(func, '__name__', repr(func))
+            raise UnsupportedOpError(
+                f'torch function {name!r} was called on a node, and adjoint has no op for it: '
+                f'write it with the ops of adjoint, or as an Op class of your own\n'
+                f'{location_of(calling_site())}'
+            )
+        return op(*args, **(kwargs or {}))
+
+    # -- copies -------------------------------------------------------------------------------
+
+    def __copy__(self) -> 'Node':
+        return self.restored(
+            self.inputs, self.op, dict(self.attrs), self.given_name, self.site, self.type
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> 'Node':
+        return deep_copy(self, memo)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return unpacked, packed(self)
+
+    @classmethod
+    def restored(  # noqa: PLR0913 the fields of a node
+        cls,
+        inputs: 'Sequence[Node]',
+        op: 'Op',
+        attrs: dict[str, Any],
+        name: str,
+        site: Site,
+        known: TensorType | None,
+    ) -> 'Node':
+        """Build a node from its fields as they are, with no check and no inference."""
+        node = cls.__new__(cls)
+        _set_inputs(node, list(inputs))
+        _set_op(node, op)
+        _set_attrs(node, attrs)
+        _set_name(node, name)
+        _set_site(node, site)
+        _set_type(node, known)
+        _set_pack(node, None)
+        return node
+
+    def remember_pack(self, reference: PackReference) -> None:
+        """Note where a pickle in progress keeps the node."""
+        _set_pack(self, reference)
+
+
+# What an operator or an op takes: torch tensors and Python numbers become constants.
+Operand: TypeAlias = Node | torch.Tensor | Number
+
+# A slot's own descriptor writes it where __setattr__ refuses to.
+_set_inputs = Node.__dict__['inputs'].__set__
+_set_op = Node.__dict__['op'].__set__
+_set_attrs = Node.__dict__['attrs'].__set__
+_set_name = Node.__dict__['given_name'].__set__
+_set_site = Node.__dict__['site'].__set__
+_set_type = Node.__dict__['type'].__set__
+_set_pack = Node.__dict__['pack'].__set__
+
+_handed: dict[str, Callable[..., Node]] = {}
+_torch_functions: dict[Callable[..., Any], Callable[..., Node]] = {}
+
+
+def hand_over(
+    ops: Mapping[str, Callable[..., Node]],
+    torch_functions: Mapping[Callable[..., Any], Callable[..., Node]],
+) -> None:
+    """Take the ops behind operators, tensor methods and torch functions; called once, by the room of ops.
+
+    Parameters
+    ----------
+    ops : mapping
+        By name: ``add`` and so on for the operators, ``constant`` for operands that are not nodes, and
+        ``.name`` for the tensor method ``name``.
+    torch_functions : mapping
+        From a function of torch to what it is on nodes.
+    """
+    _handed.update(ops)
+    _torch_functions.update(torch_functions)
+
+
+def as_node(operand: Operand, wanted_by: str) -> Node:
+    """Return a node for an operand: itself, or a constant that holds a tensor or a number.
+
+    Raises
+    ------
+    TensorTypeError
+        The operand is anything else.
+    """
+    if operand.__class__ is Node:
+        return operand  # pyright: ignore[reportReturnType] Node has no subclasses
+    if isinstance(operand, (torch.Tensor, bool, int, float, complex)):
+        return _handed['constant'](operand)
+    msg = (
+        f'{wanted_by} takes nodes, torch tensors and Python numbers as operands, and got '
+        f'{_described(operand)}{_remedy(operand)}\n{location_of(calling_site())}'
+    )
+    raise TensorTypeError(msg)
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= _NAME_LIMIT else text[: _NAME_LIMIT - 3] + '...'
+
+
+def _described(value: object) -> str:
+    return f'{_bounded(repr(value))} of type {type(value).__name__}'
+
+
+def _remedy(value: object) -> str:
+    if isinstance(value, str):
+        return f'; a variable of that name is made by Variable({value!r})'
+    if isinstance(value, (list, tuple)):
+        return '; make a tensor of it with torch.tensor(...), or a node with stack([...])'
+    if type(value).__module__ == 'numpy':
+        return '; convert it with torch.as_tensor(...)'
+    return ''

@@ -1,0 +1,143 @@
+"""The op: what a node does with the values of its inputs, and the one fact of its derivative."""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from adjoint.core.errors import NonDifferentiableError, UnsupportedOpError
+from adjoint.core.inference import infer_by_compute
+from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.tensor_type import TensorType
+
+__all__ = ['Op', 'hand_over_jvp']
+
+_default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
+
+
+def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) -> None:
+    """Take the default of ``Op.jvp``; called once, by the room that can walk a graph."""
+    _default_jvp[:] = [rule]
+
+
+class Op:
+    """An operation on tensors: one class an operation, one instance that every node of it shares.
+
+    A subclass writes ``compute`` and ``gradient``; everything else follows from them: the type of the
+    result by running ``compute`` on tensors without data, forward mode as the pullback of the
+    pullback, and every higher order, because ``gradient`` is written with nodes.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> class Cube(ad.Op):
+    ...     def compute(self, node, input_values):
+    ...         x, = input_values
+    ...         return x ** 3
+    ...     def gradient(self, node, output_grad):
+    ...         x, = node.inputs
+    ...         return [output_grad * 3 * x ** 2]
+    >>> cube, x = Cube(), ad.Variable('x')
+    >>> y = cube(x)
+    >>> ad.Evaluator([y, *ad.gradients(y, [x])]).run({x: torch.tensor(2.0)})
+    [tensor(8.), tensor(12.)]
+    """
+
+    name: ClassVar[str] = 'op'
+    formula: ClassVar[str | None] = None
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'name' not in cls.__dict__:
+            # LogSoftmax -> log_softmax; Atan2 -> atan2
+            words = re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', cls.__name__.removesuffix('Op') or 'Op')
+            cls.name = words.lower()
+
+    def __call__(self, *operands: Operand, **attrs: Any) -> Node:  # noqa: ANN401 attrs of any kind
+        """Build the node of this op: positional operands are tensors, keywords are its attrs."""
+        return Node([as_node(operand, self.name) for operand in operands], self, attrs)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        """Return the value of the node from those of its inputs.
+
+        Parameters
+        ----------
+        node : Node
+            For its ``attrs``.
+        input_values : list of torch.Tensor
+            One for each of ``node.inputs``; not to be changed in place.
+        """
+        raise UnsupportedOpError(f'{type(self).__name__} has no compute method{_where(type(self))}')
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the cotangents of the inputs: the pullback of ``output_grad``.
+
+        Parameters
+        ----------
+        node : Node
+            The node whose inputs the cotangents belong to. Its own value may be used in them.
+        output_grad : Node
+            The cotangent of the node's value, of its shape.
+
+        Returns
+        -------
+        list of Node or None
+            One for each of ``node.inputs``, of its shape; ``None`` where nothing flows.
+        """
+        raise NonDifferentiableError(
+            f'{type(self).__name__} states no derivative: write its gradient(node, output_grad)'
+            f'{_where(type(self))}\n{node.location}'
+        )
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        """Return the tangent of the value: the pushforward of the tangents of the inputs.
+
+        The default is the pullback of the pullback, which is right for every op with a ``gradient``.
+
+        Parameters
+        ----------
+        node : Node
+            The node whose value is pushed forward.
+        input_tangents : sequence of Node or None
+            One for each of ``node.inputs``, of its shape; ``None`` for a zero tangent.
+
+        Returns
+        -------
+        Node or None
+            The tangent, of the shape of the node; ``None`` where nothing flows.
+        """
+        return _default_jvp[0](node, input_tangents)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Return the type of the node, or ``None`` where it is not known before the run."""
+        return infer_by_compute(node, input_types)
+
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
+        """Return the node as a person would write it, given the names of its inputs."""
+        attrs = [f'{name}={value}' for name, value in node.attrs.items() if value is not None]
+        return f'{self.name}({", ".join([*operands, *attrs])})'
+
+    def __repr__(self) -> str:
+        return f'<Op {self.name}>'
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # An op that stands in its module as a global is pickled and copied as that global, so that
+        # it stays the same object; others as plain objects.
+        for name, value in vars(sys.modules[type(self).__module__]).items():
+            if value is self:
+                return name
+        return super().__reduce_ex__(2)
+
+
+def _where(cls: type) -> str:
+    """Return where a class is written, as a clause of a message."""
+    try:
+        lines, start = inspect.getsourcelines(cls)
+    except (OSError, TypeError):
+        return ''
+    return f' (class {cls.__name__}, {len(lines)} lines from {inspect.getsourcefile(cls)}:{start})'
+
+

@@ -1,0 +1,135 @@
+"""Where a node was made: recorded cheaply as it is built, rendered only when somebody reads it."""
+
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import CodeType
+from typing import TypeAlias
+
+import torch
+
+__all__ = ['Location', 'Site', 'calling_site', 'located_at', 'location_of']
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH120 a prefix for startswith, read once
+
+# Frames of these folders are not the user's. The rooms `train` and `cli` write models as a user would.
+_INSIDE = (
+    *(
+        os.path.join(_PACKAGE, room) + os.sep  # noqa: PTH118 same
+        for room in (
+            'autodiff', 'core', 'execute', 'interop', 'ops', 'passes', 'transform', 'verify', 'view',
+        )
+    ),
+    os.path.dirname(torch.__file__) + os.sep,  # noqa: PTH120 same
+    '<frozen',
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A place in the user's source.
+
+    Parameters
+    ----------
+    file, line, function
+        Where the node was made.
+    text
+        The source line without indentation; empty where the source cannot be read.
+    start, end
+        Columns of the expression in ``text``, or ``None`` where they are not known.
+    """
+
+    file: str
+    line: int
+    function: str
+    text: str = ''
+    start: int | None = None
+    end: int | None = None
+
+    def __str__(self) -> str:
+        """Render like a traceback entry, with carets under the expression."""
+        lines = [f'  File "{self.file}", line {self.line}, in {self.function}']
+        if self.text:
+            lines.append(f'    {self.text}')
+            if self.start is not None and self.end is not None:
+                lines.append('    ' + ' ' * self.start + '^' * max(1, self.end - self.start))
+        return '\n'.join(lines)
+
+    @property
+    def short(self) -> str:
+        """``file.py:12``."""
+        return f'{os.path.basename(self.file)}:{self.line}'  # noqa: PTH119 also for '<stdin>'
+
+
+# A code object with the offset of its running instruction; a Location once it went through a pickle.
+Site: TypeAlias = tuple[CodeType, int] | Location
+
+_ambient: ContextVar[Site | None] = ContextVar('adjoint_site', default=None)
+
+
+def calling_site() -> Site:
+    """Return the ambient site if one is set, else that of the innermost frame of the user."""
+    ambient = _ambient.get()
+    if ambient is not None:
+        return ambient
+    frame = sys._getframe(1)  # noqa: SLF001 the documented way to a frame
+    outer = frame
+    while outer is not None:
+        frame = outer
+        if not frame.f_code.co_filename.startswith(_INSIDE):
+            break
+        outer = frame.f_back
+    return frame.f_code, frame.f_lasti
+
+
+@contextmanager
+def located_at(site: Site) -> Iterator[None]:
+    """Give every node that is built inside the block this site."""
+    token = _ambient.set(site)
+    try:
+        yield
+    finally:
+        _ambient.reset(token)
+
+
+def enter_site(site: Site) -> None:
+    """Set the ambient site without a block; the caller restores it with :func:`leave_sites`."""
+    _ambient.set(site)
+
+
+def leave_sites(site: Site | None) -> None:
+    """Restore what :func:`ambient_site` gave before."""
+    _ambient.set(site)
+
+
+def ambient_site() -> Site | None:
+    """Return the ambient site, or ``None`` where nodes look for the user's frame."""
+    return _ambient.get()
+
+
+def location_of(site: Site) -> Location:
+    """Render a site: file, line, function, the text of the line and its columns."""
+    if isinstance(site, Location):
+        return site
+    code, last = site
+    positions = next(
+        (p for i, p in enumerate(code.co_positions()) if i == last // 2), (None, None, None, None)
+    )
+    line, end_line, start, end = positions
+    if line is None:
+        line, start, end = code.co_firstlineno, None, None
+    raw = linecache.getline(code.co_filename, line)
+    text = raw.strip()
+    indent = len(raw) - len(raw.lstrip())
+    if start is not None and end is not None and end_line == line and text:
+        # Columns count UTF-8 bytes.
+        encoded = raw.encode()
+        start = len(encoded[:start].decode(errors='ignore')) - indent
+        end = len(encoded[:end].decode(errors='ignore')) - indent
+    else:
+        start = end = None
+    return Location(code.co_filename, line, code.co_name, text, start, end)

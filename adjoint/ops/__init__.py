@@ -1,0 +1,42 @@
+"""The kinds of ops, then the ops by what they do. Each states one fact of its derivative."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from adjoint.core.op import Op
+from adjoint.ops import (
+    activation, arithmetic, contraction, contract, creation, exponential, index, kinds, linear, normalise,
+    reduction, select, shape, step, torch_names, trigonometric,
+)  # fmt: skip
+
+__all__ = ['FAMILIES', 'kinds', 'registry']
+
+# The modules that hold ops, in the order of the documentation.
+FAMILIES = (
+    arithmetic, exponential, trigonometric, activation, step, select, reduction, contraction, normalise,
+    shape, index, linear, creation,
+)  # fmt: skip
+
+_registry: Mapping[str, Op] = MappingProxyType(
+    {
+        value.name: value
+        for family in FAMILIES
+        for value in vars(family).values()
+        if isinstance(value, Op) and type(value).__module__ == family.__name__
+    }
+)
+
+torch_names.connect(_registry)
+
+
+def registry() -> Mapping[str, Op]:
+    """Return every op of the package, by its public name.
+
+    Examples
+    --------
+    >>> registry()['sin'].formula
+    'sin(x)'
+    """
+    return _registry
+
+

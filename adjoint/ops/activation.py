@@ -1,0 +1,154 @@
+"""Activations of neural networks."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.op import Op
+from adjoint.ops.arithmetic import square
+from adjoint.ops.elementwise import Partial, Unary
+from adjoint.ops.exponential import erfc, exp
+from adjoint.ops.reduction import sum_
+from adjoint.ops.step import greater
+
+__all__ = [
+    'GELU', 'LogSigmoid', 'LogSoftmax', 'ReLU', 'SiLU', 'Sigmoid', 'Softmax', 'Softplus', 'gelu',
+    'log_sigmoid', 'log_softmax', 'relu', 'sigmoid', 'silu', 'softmax', 'softplus',
+]  # fmt: skip
+
+
+class ReLU(Unary):
+    """``x`` where it is positive, else 0.
+
+    Notes
+    -----
+    The derivative at 0 is 0.
+    """
+
+    name = 'relu'
+    formula = 'Max(x, 0)'
+    kernel = torch.relu
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return greater(x, 0)
+
+
+class Sigmoid(Unary):
+    """The logistic function ``1 / (1 + exp(-x))``."""
+
+    formula = '1/(1 + exp(-x))'
+    kernel = torch.sigmoid
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return y * (1 - y)
+
+
+def _softplus(x: torch.Tensor) -> torch.Tensor:
+    return torch.logaddexp(x, x.new_zeros(()))
+
+
+class Softplus(Unary):
+    """``log(1 + exp(x))``, without overflow and without the cut-off of torch's."""
+
+    formula = 'log(1 + exp(x))'
+    kernel = _softplus
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return sigmoid(x)
+
+
+class _AlongDim(Op):
+    """Base of the ops that normalise along one axis, ``attrs['dim']``."""
+
+    def __call__(self, a: Operand, dim: int = -1) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        a : Node, torch.Tensor or number
+            Any shape.
+        dim : int
+            The axis along which the exponentials sum to 1.
+        """
+        return Node([as_node(a, self.name)], self, {'dim': dim})
+
+
+class Softmax(_AlongDim):
+    """``exp(a) / sum(exp(a))`` along an axis, without overflow."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.softmax(a, node.attrs['dim'])
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        return [self._product(node, output_grad)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        return None if t is None else self._product(node, t)
+
+    @staticmethod
+    def _product(y: Node, t: Node) -> Node:
+        """Return the Jacobian, which is symmetric, times ``t``."""
+        weighted = y * t
+        return weighted - y * sum_(weighted, y.attrs['dim'], keepdim=True)
+
+
+class LogSoftmax(_AlongDim):
+    """``a - log(sum(exp(a)))`` along an axis, without overflow."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.log_softmax(a, node.attrs['dim'])
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        return [output_grad - exp(node) * sum_(output_grad, node.attrs['dim'], keepdim=True)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        return None if t is None else t - sum_(exp(node) * t, node.attrs['dim'], keepdim=True)
+
+
+class SiLU(Unary):
+    """``x * sigmoid(x)``."""
+
+    name = 'silu'
+    formula = 'x/(1 + exp(-x))'
+    kernel = torch.nn.functional.silu
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        s = sigmoid(x)
+        return s + y * (1 - s)
+
+
+class LogSigmoid(Unary):
+    """``log(sigmoid(x))``, without overflow."""
+
+    formula = '-log(1 + exp(-x))'
+    kernel = torch.nn.functional.logsigmoid
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return sigmoid(-x)
+
+
+class GELU(Unary):
+    """``x`` times the normal distribution function at ``x``."""
+
+    name = 'gelu'
+    formula = 'x*(1 + erf(x/sqrt(2)))/2'
+    kernel = torch.nn.functional.gelu
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 0.5 * erfc(x * -(0.5**0.5)) + x * exp(square(x) * -0.5) * (0.5 / math.pi) ** 0.5
+
+
+relu = ReLU()
+sigmoid = Sigmoid()
+softplus = Softplus()
+softmax = Softmax()
+log_softmax = LogSoftmax()
+silu = SiLU()
+log_sigmoid = LogSigmoid()
+gelu = GELU()

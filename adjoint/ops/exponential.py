@@ -1,0 +1,103 @@
+"""Exponentials, logarithms, and the error function."""
+
+import math
+
+import torch
+
+from adjoint.core.node import Node
+from adjoint.ops.elementwise import Partial, Unary
+
+__all__ = [
+    'Erf', 'Erfc', 'Exp', 'Expm1', 'Log', 'Log10', 'Log1p', 'Log2', 'erf', 'erfc', 'exp', 'expm1', 'log',
+    'log10', 'log1p', 'log2',
+]  # fmt: skip
+
+
+class Exp(Unary):
+    """The exponential."""
+
+    formula = 'exp(x)'
+    kernel = torch.exp
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return y
+
+
+class Expm1(Unary):
+    """``exp(x) - 1``, accurate near 0."""
+
+    formula = 'exp(x) - 1'
+    kernel = torch.expm1
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return y + 1
+
+
+class Log(Unary):
+    """The natural logarithm; nan for negative real ``x``, ``-inf`` at 0."""
+
+    formula = 'log(x)'
+    kernel = torch.log
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / x
+
+
+class Log1p(Unary):
+    """``log(1 + x)``, accurate near 0."""
+
+    formula = 'log(1 + x)'
+    kernel = torch.log1p
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / (x + 1)
+
+
+class Log2(Unary):
+    """The logarithm to base 2."""
+
+    formula = 'log(x)/log(2)'
+    kernel = torch.log2
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / (x * math.log(2))
+
+
+class Log10(Unary):
+    """The logarithm to base 10."""
+
+    formula = 'log(x)/log(10)'
+    kernel = torch.log10
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / (x * math.log(10))
+
+
+class Erf(Unary):
+    """The error function."""
+
+    formula = 'erf(x)'
+    kernel = torch.erf
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 2 / math.sqrt(math.pi) * exp(-(x * x))
+
+
+class Erfc(Unary):
+    """``1 - erf(x)``, accurate for large ``x``."""
+
+    formula = 'erfc(x)'
+    kernel = torch.erfc
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return -2 / math.sqrt(math.pi) * exp(-(x * x))
+
+
+exp = Exp()
+expm1 = Expm1()
+log = Log()
+log1p = Log1p()
+log2 = Log2()
+log10 = Log10()
+erf = Erf()
+erfc = Erfc()

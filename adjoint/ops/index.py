@@ -1,0 +1,169 @@
+"""Indexing: slices and index tensors, gather and scatter, and their adjoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from adjoint.core.errors import TensorTypeError
+from adjoint.core.node import Node, Operand, as_node
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.linear import Linear
+
+__all__ = [
+    'Gather', 'Getitem', 'IndexAdd', 'IndexSelect', 'ScatterAdd', 'Ungetitem', 'gather', 'getitem',
+    'index_add', 'index_select', 'scatter_add', 'ungetitem',
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of an index tensor in an index: the position of the tensor among the index operands."""
+
+    position: int
+
+
+def _template(index: object) -> tuple[tuple[Any, ...], list[Node]]:
+    """Split an index into a template without tensors and the index tensors as nodes."""
+    parts = index if isinstance(index, tuple) else (index,)
+    template: list[Any] = []
+    tensors: list[Node] = []
+    for part in parts:  # pyright: ignore[reportUnknownVariableType] of anything
+        if part is None or part is Ellipsis or isinstance(part, (int, slice)):
+            if isinstance(part, slice):
+                _check_slice(part)
+            template.append(part)
+        elif isinstance(part, (Node, torch.Tensor, list)):
+            template.append(Slot(len(tensors)))
+            tensors.append(as_node(torch.tensor(part) if isinstance(part, list) else part, 'getitem'))
+        else:
+            msg = (
+                f'an index is made of ints, slices, None, ..., lists and integer or boolean tensors; '
+                f'got {part!r} of type {type(part).__name__}'  # pyright: ignore[reportUnknownArgumentType] of anything
+            )
+            raise TensorTypeError(msg)
+    return tuple(template), tensors
+
+
+def _check_slice(part: slice) -> None:
+    for bound in (part.start, part.stop, part.step):
+        if isinstance(bound, (Node, torch.Tensor)):
+            msg = f'the bounds of a slice are ints, and got {bound!r}: index with a tensor of positions'
+            raise TensorTypeError(msg)
+
+
+def _filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    return tuple(tensors[p.position] if isinstance(p, Slot) else p for p in template)
+
+
+class Getitem(Linear):
+    """``a[index]``, with everything that torch takes as an index; index tensors are operands."""
+
+    def __call__(self, a: Operand, index: object) -> Node:
+        template, tensors = _template(index)
+        return Node([as_node(a, self.name), *tensors], self, {'index': template})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, *tensors = input_values
+        return a[_filled(node.attrs['index'], tensors)]
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, *tensors = node.inputs
+        return [Node([ct, a, *tensors], ungetitem, node.attrs), *(None for _ in tensors)]
+
+
+class Ungetitem(Linear):
+    """Zeros of the shape of ``like`` with ``a`` added at ``index``: the adjoint of indexing.
+
+    Entries that an index names several times add up.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like, *tensors = input_values
+        result = torch.zeros_like(like, dtype=a.dtype, memory_format=torch.contiguous_format)
+        index = _filled(node.attrs['index'], tensors)
+        if not tensors:
+            result[index] = a
+            return result
+        # Positions of the entries, so that duplicates and any mix of indices add up.
+        places = torch.arange(like.numel(), device=like.device).reshape(like.shape)[index]
+        return result.view(-1).index_add(0, places.reshape(-1), a.reshape(-1)).view(like.shape)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        _, _, *tensors = node.inputs
+        return [Node([ct, *tensors], getitem, node.attrs), None, *(None for _ in tensors)]
+
+
+class Gather(Linear):
+    """``a[..., index, ...]`` along an axis, entry by entry, as ``torch.gather``."""
+
+    def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
+        return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, index = input_values
+        return torch.gather(a, node.attrs['dim'], index)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, index = node.inputs
+        return scatter_add(zeros_like(a), node.attrs['dim'], index, ct), None
+
+
+class ScatterAdd(Linear):
+    """``a`` with ``source`` added at ``index`` along an axis, as ``torch.Tensor.scatter_add``."""
+
+    linear_in = (0, 2)
+
+    def __call__(self, a: Operand, dim: int, index: Operand, source: Operand) -> Node:
+        operands = [as_node(x, self.name) for x in (a, index, source)]
+        return Node(operands, self, {'dim': dim})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, index, source = input_values
+        return a.scatter_add(node.attrs['dim'], index, source)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        _, index, _ = node.inputs
+        return ct, None, gather(ct, node.attrs['dim'], index)
+
+
+class IndexSelect(Linear):
+    """The slices of ``a`` at the positions ``index`` along an axis."""
+
+    def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
+        return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, index = input_values
+        return a.index_select(node.attrs['dim'], index)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, index = node.inputs
+        return index_add(zeros_like(a), node.attrs['dim'], index, ct), None
+
+
+class IndexAdd(Linear):
+    """``a`` with the slices of ``source`` added at the positions ``index`` along an axis."""
+
+    linear_in = (0, 2)
+
+    def __call__(self, a: Operand, dim: int, index: Operand, source: Operand) -> Node:
+        operands = [as_node(x, self.name) for x in (a, index, source)]
+        return Node(operands, self, {'dim': dim})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, index, source = input_values
+        return a.index_add(node.attrs['dim'], index, source)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        _, index, _ = node.inputs
+        return ct, None, index_select(ct, node.attrs['dim'], index)
+
+
+getitem = Getitem()
+ungetitem = Ungetitem()
+gather = Gather()
+scatter_add = ScatterAdd()
+index_select = IndexSelect()
+index_add = IndexAdd()

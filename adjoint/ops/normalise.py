@@ -1,0 +1,129 @@
+"""Layer normalisation, and the pairs that are fused with a product."""
+
+from collections.abc import Sequence
+
+import torch
+
+from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.op import Op
+from adjoint.ops.activation import softmax
+from adjoint.ops.arithmetic import rsqrt
+from adjoint.ops.contraction import matmul
+from adjoint.ops.reduction import mean
+
+__all__ = [
+    'Fused', 'LayerNorm', 'MatMulLayerNorm', 'MatMulSoftmax', 'layernorm', 'matmul_layernorm',
+    'matmul_softmax',
+]  # fmt: skip
+
+
+class LayerNorm(Op):
+    """``(a - mean) / sqrt(variance + eps)`` over the last axes, with the biased variance, no affine map.
+
+    The number of normalised axes is ``len(normalized_shape)``; its sizes are not compared with those of
+    the operand.
+    """
+
+    name = 'layernorm'
+
+    def __call__(self, a: Operand, normalized_shape: Sequence[int] | int, eps: float = 1e-5) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        a : Node, torch.Tensor or number
+            Any shape with at least ``len(normalized_shape)`` axes.
+        normalized_shape : sequence of int, or int for one axis
+            As many sizes as axes to normalise, the last ones.
+        eps : float
+            Added to the variance, inside the root.
+        """
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        return Node([as_node(a, self.name)], self, {'normalized_shape': shape, 'eps': eps})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        axes = len(node.attrs['normalized_shape'])
+        if axes > a.ndim:
+            msg = f'layernorm over {axes} axes of an operand of shape {tuple(a.shape)}'
+            raise ValueError(msg)
+        return torch.nn.functional.layer_norm(a, a.shape[a.ndim - axes :], eps=node.attrs['eps'])
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        return [self._product(node, output_grad)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        return None if t is None else self._product(node, t)
+
+    @staticmethod
+    def _product(y: Node, t: Node) -> Node:
+        """Return the Jacobian, which is symmetric, times ``t``."""
+        (a,) = y.inputs
+        axes = tuple(range(-len(y.attrs['normalized_shape']), 0))
+        deviation = a - mean(a, axes, keepdim=True)
+        variance = mean(deviation * deviation, axes, keepdim=True)
+        across = t - mean(t, axes, keepdim=True) - y * mean(t * y, axes, keepdim=True)
+        return across * rsqrt(variance + y.attrs['eps'])
+
+
+class Fused(Op):
+    """Base of a product followed by one more op: same value and derivatives as the pair."""
+
+    def pair(self, node: Node) -> tuple[Node, Node]:
+        """Return the product and the op on it, as two nodes."""
+        raise NotImplementedError
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the pullback through the pair."""
+        product, result = self.pair(node)
+        (ct,) = result.op.gradient(result, output_grad)
+        return [None] * len(node.inputs) if ct is None else product.op.gradient(product, ct)
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        """Return the pushforward through the pair."""
+        product, result = self.pair(node)
+        return result.op.jvp(result, [product.op.jvp(product, input_tangents)])
+
+
+class MatMulLayerNorm(Fused):
+    """``layernorm(a @ b, normalized_shape, eps)``."""
+
+    name = 'matmul_layernorm'
+
+    def __call__(
+        self, a: Operand, b: Operand, normalized_shape: Sequence[int] | int, eps: float = 1e-5
+    ) -> Node:
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        operands = [as_node(a, self.name), as_node(b, self.name)]
+        return Node(operands, self, {'normalized_shape': shape, 'eps': eps})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, b = input_values
+        return layernorm.compute(node, [a @ b])
+
+    def pair(self, node: Node) -> tuple[Node, Node]:
+        product = matmul(*node.inputs)
+        return product, layernorm(product, node.attrs['normalized_shape'], node.attrs['eps'])
+
+
+class MatMulSoftmax(Fused):
+    """``softmax(a @ b, dim)``."""
+
+    name = 'matmul_softmax'
+
+    def __call__(self, a: Operand, b: Operand, dim: int = -1) -> Node:
+        return Node([as_node(a, self.name), as_node(b, self.name)], self, {'dim': dim})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, b = input_values
+        return softmax.compute(node, [a @ b])
+
+    def pair(self, node: Node) -> tuple[Node, Node]:
+        product = matmul(*node.inputs)
+        return product, softmax(product, node.attrs['dim'])
+
+
+layernorm = LayerNorm()
+matmul_layernorm = MatMulLayerNorm()
+matmul_softmax = MatMulSoftmax()

@@ -1,0 +1,291 @@
+"""Reductions along axes, and the linear maps back."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+
+from adjoint.core.errors import NonDifferentiableError
+from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.op import Op
+from adjoint.ops.elementwise import Step
+from adjoint.ops.exponential import exp
+from adjoint.ops.linear import Linear
+from adjoint.ops.step import eq
+
+__all__ = [
+    'Amax', 'Amin', 'Argmax', 'Argmin', 'CumSum', 'Logsumexp', 'Mean', 'Sum', 'Unmean', 'Unsum', 'amax',
+    'amin', 'argmax', 'argmin', 'cumsum', 'logsumexp', 'mean', 'std', 'sum_', 'unmean', 'unreduced',
+    'unsum', 'var',
+]  # fmt: skip
+
+Dims: TypeAlias = int | Sequence[int] | None
+
+
+def _dims(dim: Dims) -> int | tuple[int, ...] | None:
+    """Return a hashable form; an empty sequence is all axes, as in torch."""
+    if dim is None or isinstance(dim, int):
+        return dim
+    return tuple(dim) or None
+
+
+def _reduction_attrs(dim: Dims, keepdim: bool) -> dict[str, Any]:  # noqa: FBT001 torch's parameter
+    return {'dim': _dims(dim), 'keepdim': bool(keepdim)}
+
+
+def _axes(dim: int | tuple[int, ...] | None, ndim: int) -> list[int]:
+    """Return the reduced axes, sorted, counted from the front."""
+    if dim is None:
+        return list(range(ndim))
+    dims = (dim,) if isinstance(dim, int) else dim
+    return sorted(d % max(ndim, 1) for d in dims)
+
+
+def _restored(value: torch.Tensor, like: torch.Tensor, attrs: dict[str, Any]) -> torch.Tensor:
+    """Give a reduced value its axes of size 1 back, and expand it."""
+    if not attrs['keepdim'] and like.ndim:
+        for axis in _axes(attrs['dim'], like.ndim):
+            value = value.unsqueeze(axis)
+    return value.expand(like.shape)
+
+
+def _count(like: torch.Tensor, attrs: dict[str, Any]) -> int:
+    """Return how many entries each result was reduced from, less the correction."""
+    count = 1
+    for axis in _axes(attrs['dim'], like.ndim) if like.ndim else ():
+        count *= like.shape[axis]
+    return max(count - attrs.get('correction', 0), 0)
+
+
+class Reduction(Op):
+    """Base of the ops that reduce the axes ``dim`` (an int, several, or ``None`` for all)."""
+
+    def __call__(self, a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+        """Build the node.
+
+        Parameters
+        ----------
+        a : Node, torch.Tensor or number
+            Any shape.
+        dim : int or sequence of int, optional
+            The axes to reduce; negative ones count from the back; all of them by default.
+        keepdim : bool
+            Whether the reduced axes stay, with size 1.
+        """
+        return Node([as_node(a, self.name)], self, _reduction_attrs(dim, keepdim))
+
+
+def _like_this(op: Op, y: Node, a: Node) -> Node:
+    """Return a reduction (or its way back) with the attrs of ``y``."""
+    return Node([a], op, y.attrs)
+
+
+def unreduced(ct: Node, y: Node) -> Node:
+    """Return ``ct``, of the shape of the reduction ``y``, expanded to the shape of what ``y`` reduces."""
+    attrs = {'dim': y.attrs['dim'], 'keepdim': y.attrs['keepdim']}
+    return Node([ct, y.inputs[0]], unsum, attrs)
+
+
+class Sum(Reduction, Linear):
+    """The sum along axes; 0 of no entries."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.sum(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (unreduced(ct, node),)
+
+
+class Unsum(Linear):
+    """A reduced ``a`` expanded to the shape of ``like`` along the reduced axes: the adjoint of ``sum``."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like = input_values
+        return _restored(a, like, node.attrs)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return _like_this(sum_, node, ct), None
+
+
+class Mean(Reduction, Linear):
+    """The mean along axes; nan of no entries.
+
+    ``attrs['correction']`` is subtracted from the count, for variances.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        if 'correction' in node.attrs:
+            return torch.sum(a, node.attrs['dim'], keepdim=node.attrs['keepdim']) / _count(a, node.attrs)
+        return torch.mean(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (Node([ct, node.inputs[0]], unmean, node.attrs),)
+
+
+class Unmean(Linear):
+    """A reduced ``a`` expanded to the shape of ``like`` and divided by the count: the adjoint of ``mean``."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like = input_values
+        return _restored(a / _count(like, node.attrs), like, node.attrs)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return _like_this(mean, node, ct), None
+
+
+class Extremum(Reduction):
+    """Base of ``amax`` and ``amin``."""
+
+    def _share(self, y: Node, a: Node) -> Node:
+        """Return 1 / (number of ties) at the extreme entries and 0 elsewhere."""
+        is_extreme = eq(a, unreduced(y, y))
+        return is_extreme / unreduced(_like_this(sum_, y, is_extreme), y)
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        (a,) = node.inputs
+        return [unreduced(output_grad, node) * self._share(node, a)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (a,), (t,) = node.inputs, input_tangents
+        return None if t is None else _like_this(sum_, node, t * self._share(node, a))
+
+
+class Amax(Extremum):
+    """The largest entry along axes.
+
+    Notes
+    -----
+    Ties share the cotangent evenly.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        dim = node.attrs['dim']
+        return torch.amax(a, () if dim is None else dim, keepdim=node.attrs['keepdim'])
+
+
+class Amin(Extremum):
+    """The smallest entry along axes.
+
+    Notes
+    -----
+    Ties share the cotangent evenly.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        dim = node.attrs['dim']
+        return torch.amin(a, () if dim is None else dim, keepdim=node.attrs['keepdim'])
+
+
+class Logsumexp(Reduction):
+    """``log(sum(exp(a)))`` along axes, without overflow; ``-inf`` where all entries are."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        dim = node.attrs['dim']
+        dims = tuple(range(a.ndim)) if dim is None else dim
+        return torch.logsumexp(a, dims, keepdim=node.attrs['keepdim'])
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        return [unreduced(output_grad, node) * self._weights(node)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        return None if t is None else _like_this(sum_, node, t * self._weights(node))
+
+    @staticmethod
+    def _weights(y: Node) -> Node:
+        return exp(y.inputs[0] - unreduced(y, y))
+
+
+class _Position(Step):
+    """Base of ``argmax`` and ``argmin``."""
+
+    def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+        """Build the node; without ``dim``, the position in the flattened tensor."""
+        return Node([as_node(a, self.name)], self, _reduction_attrs(dim, keepdim))
+
+
+class Argmax(_Position):
+    """The position of the largest entry along an axis, int64; the first of ties is not guaranteed."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.argmax(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+
+class Argmin(_Position):
+    """The position of the smallest entry along an axis, int64; the first of ties is not guaranteed."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.argmin(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+
+class CumSum(Linear):
+    """The running sum along an axis, from the front, or from the back with ``reverse``."""
+
+    name = 'cumsum'
+
+    def __call__(self, a: Operand, dim: int, reverse: bool = False) -> Node:  # noqa: FBT001, FBT002 an attr
+        return Node([as_node(a, self.name)], self, {'dim': dim, 'reverse': reverse})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        dim = node.attrs['dim']
+        if node.attrs['reverse']:
+            return a.flip(dim).cumsum(dim).flip(dim)
+        return a.cumsum(dim)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (cumsum(ct, node.attrs['dim'], reverse=not node.attrs['reverse']),)
+
+
+sum_ = Sum()
+unsum = Unsum()
+mean = Mean()
+unmean = Unmean()
+amax = Amax()
+amin = Amin()
+logsumexp = Logsumexp()
+argmax = Argmax()
+argmin = Argmin()
+cumsum = CumSum()
+
+
+def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+    """Return the variance of a real operand along axes, from its deviations from the mean.
+
+    Parameters
+    ----------
+    a : Node, torch.Tensor or number
+        Any shape, real.
+    dim : int or sequence of int, optional
+        The axes to reduce; all of them by default.
+    keepdim : bool
+        Whether the reduced axes stay, with size 1.
+    correction : int
+        Subtracted from the count: 1 for the unbiased estimate, 0 for the biased one.
+
+    Returns
+    -------
+    Node
+        The variance; nan where the count does not exceed the correction.
+    """
+    a = as_node(a, 'var')
+    if a.type is not None and a.type.dtype is not None and a.type.dtype.is_complex:
+        msg = f'var is for real operands, and got {a.type}: use var(real(a)) + var(imag(a))\n{a.location}'
+        raise NonDifferentiableError(msg)
+    deviation = a - mean(a, dim, keepdim=True)
+    attrs = _reduction_attrs(dim, keepdim) | {'correction': correction}
+    return Node([deviation * deviation], mean, attrs)
+
+
+def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+    """Return the standard deviation: the root of :func:`var`, with its parameters."""
+    return var(a, dim, keepdim, correction) ** 0.5
+
+

@@ -1,0 +1,146 @@
+"""Choices between operands: where, the larger and smaller of two, clamping."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from adjoint.core.errors import TensorTypeError
+from adjoint.core.node import Node, Number, Operand, as_node
+from adjoint.core.op import Op
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.elementwise import Binary, Partial, Step, Unary
+from adjoint.ops.linear import expand_like, sum_to_like
+from adjoint.ops.step import preference
+
+__all__ = ['Clamp', 'Maximum', 'Minimum', 'Where', 'clamp', 'maximum', 'minimum', 'where']
+
+_NUMBERS = (bool, int, float, complex)
+
+
+class Where(Op):
+    """``a`` where ``condition`` holds (is not zero), else ``b``; all three broadcast.
+
+    ``a`` and ``b`` may be Python numbers, which are kept in ``attrs``. Linear in both; nothing flows to
+    the condition. The cotangent is exactly zero where an operand was not chosen.
+    """
+
+    def __call__(self, condition: Operand, a: Operand, b: Operand) -> Node:
+        inputs = [as_node(condition, self.name)]
+        attrs: dict[str, Number] = {}
+        for name, operand in (('a', a), ('b', b)):
+            if isinstance(operand, _NUMBERS):
+                attrs[name] = operand
+            else:
+                inputs.append(as_node(operand, self.name))
+        return Node(inputs, self, attrs)
+
+    def _branches(self, node: Node, given: Sequence[Any]) -> tuple[Any, Any]:
+        """Return what stands for ``a`` and for ``b``; numbers from ``attrs`` among the given."""
+        rest = iter(given)
+        return tuple(node.attrs[name] if name in node.attrs else next(rest) for name in 'ab')  # pyright: ignore[reportReturnType] two of them
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        condition, *given = input_values
+        a, b = self._branches(node, given)
+        mask = condition if condition.dtype == torch.bool else condition != 0
+        return torch.where(mask, a, b)
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the cotangent where an operand was chosen, and zero elsewhere."""
+        condition, *given = node.inputs
+        a, b = self._branches(node, given)
+        cts: list[Node | None] = [zeros_like(condition)]
+        if isinstance(a, Node):
+            cts.append(sum_to_like(where(condition, output_grad, 0.0), a))
+        if isinstance(b, Node):
+            cts.append(sum_to_like(where(condition, 0.0, output_grad), b))
+        return cts
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        """Return the choice between the tangents."""
+        _, *tangents = input_tangents
+        if all(t is None for t in tangents):
+            return None
+        moved = [0.0 if t is None or not isinstance(t, Node) else t for t in self._tangents(node, tangents)]
+        return expand_like(where(node.inputs[0], *moved), node)
+
+    def _tangents(self, node: Node, tangents: Sequence[Node | None]) -> list[Any]:
+        rest = iter(tangents)
+        return [None if name in node.attrs else next(rest) for name in 'ab']
+
+
+class Maximum(Binary):
+    """The larger of ``a`` and ``b``; nan where either is.
+
+    Notes
+    -----
+    At a tie each gets half of the cotangent.
+    """
+
+    formula = 'Max(a, b)'
+    kernel = torch.maximum
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+        return preference(a, b), preference(b, a)
+
+
+class Minimum(Binary):
+    """The smaller of ``a`` and ``b``; nan where either is.
+
+    Notes
+    -----
+    At a tie each gets half of the cotangent.
+    """
+
+    formula = 'Min(a, b)'
+    kernel = torch.minimum
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+        return preference(b, a), preference(a, b)
+
+
+class InRange(Step, Unary):
+    """1 where ``min <= x <= max``, else 0, in the dtype of ``x``; a missing bound holds always."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (x,) = input_values
+        inside = torch.ones_like(x, dtype=torch.bool)
+        if node.attrs['min'] is not None:
+            inside &= x >= node.attrs['min']
+        if node.attrs['max'] is not None:
+            inside &= x <= node.attrs['max']
+        return inside.to(x.dtype)
+
+
+class Clamp(Unary):
+    """``x`` limited to ``[min, max]``; either bound may be ``None``.
+
+    Notes
+    -----
+    The cotangent passes at the bounds themselves.
+    """
+
+    def __call__(self, x: Operand, min: Number | None = None, max: Number | None = None) -> Node:  # noqa: A002 torch's names
+        if min is None and max is None:
+            msg = 'clamp takes a lower bound, an upper bound, or both, and got neither'
+            raise TensorTypeError(msg)
+        for bound in (min, max):
+            if bound is not None and not isinstance(bound, _NUMBERS):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
+                msg = f'clamp takes Python numbers as bounds, and got {bound!r}: use maximum or minimum'
+                raise TensorTypeError(msg)
+        return Node([as_node(x, self.name)], self, {'min': min, 'max': max})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (x,) = input_values
+        return torch.clamp(x, node.attrs['min'], node.attrs['max'])
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return Node([x], in_range, y.attrs)
+
+
+where = Where()
+maximum = Maximum()
+minimum = Minimum()
+in_range = InRange()
+clamp = Clamp()

@@ -1,0 +1,153 @@
+"""Locally constant ops: comparisons, rounding, signs."""
+
+import operator
+
+import torch
+
+from adjoint.ops.elementwise import Binary, Step, Unary
+
+__all__ = [
+    'Ceil', 'Equal', 'Floor', 'GreaterThan', 'GreaterThanOrEqual', 'IsGreater',
+    'IsGreaterOrEqual', 'IsLess', 'IsLessOrEqual', 'IsNotEqual', 'Preference', 'Round', 'Sign', 'Trunc', 'ceil', 'eq',
+    'floor', 'ge', 'greater', 'greater_equal', 'gt', 'le', 'lt', 'ne', 'preference', 'round_', 'sign',
+    'trunc',
+]  # fmt: skip
+
+
+class Comparison(Step, Binary):
+    """Base of the comparisons: a boolean, entry by entry."""
+
+    takes_numbers = True
+
+
+class IsGreater(Comparison):
+    """Whether ``a > b``."""
+
+    name = 'gt'
+    sign = '>'
+    kernel = operator.gt
+
+
+class IsGreaterOrEqual(Comparison):
+    """Whether ``a >= b``."""
+
+    name = 'ge'
+    sign = '>='
+    kernel = operator.ge
+
+
+class IsLess(Comparison):
+    """Whether ``a < b``."""
+
+    name = 'lt'
+    sign = '<'
+    kernel = operator.lt
+
+
+class IsLessOrEqual(Comparison):
+    """Whether ``a <= b``."""
+
+    name = 'le'
+    sign = '<='
+    kernel = operator.le
+
+
+class Equal(Comparison):
+    """Whether ``a`` equals ``b``; as a function only, since ``==`` on nodes compares identity."""
+
+    name = 'eq'
+    kernel = operator.eq
+
+
+class IsNotEqual(Comparison):
+    """Whether ``a`` differs from ``b``; as a function only, since ``!=`` on nodes compares identity."""
+
+    name = 'ne'
+    kernel = operator.ne
+
+
+def _dtype_for(a: torch.Tensor, b: torch.Tensor) -> torch.dtype:
+    promoted = torch.result_type(a, b)
+    return promoted if promoted.is_floating_point else torch.get_default_dtype()
+
+
+def _greater(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a > b).to(_dtype_for(a, b))
+
+
+def _greater_equal(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a >= b).to(_dtype_for(a, b))
+
+
+def _preference(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    dtype = _dtype_for(a, b)
+    return ((a > b).to(dtype) + (a >= b).to(dtype)) / 2
+
+
+class GreaterThan(Step, Binary):
+    """``a > b`` as 0 or 1 in the promoted floating dtype of the operands."""
+
+    name = 'greater'
+    kernel = _greater
+
+
+class GreaterThanOrEqual(Step, Binary):
+    """``a >= b`` as 0 or 1 in the promoted floating dtype of the operands."""
+
+    name = 'greater_equal'
+    kernel = _greater_equal
+
+
+class Preference(Step, Binary):
+    """1 where ``a > b``, 1/2 where they are equal, else 0: the share of ``a`` in ``maximum(a, b)``."""
+
+    kernel = _preference
+
+
+class Floor(Step, Unary):
+    """The largest integer not above ``x``."""
+
+    formula = 'floor(x)'
+    kernel = torch.floor
+
+
+class Ceil(Step, Unary):
+    """The smallest integer not below ``x``."""
+
+    formula = 'ceiling(x)'
+    kernel = torch.ceil
+
+
+class Round(Step, Unary):
+    """The nearest integer; halves go to the even one."""
+
+    kernel = torch.round
+
+
+class Trunc(Step, Unary):
+    """``x`` without its fraction, towards zero."""
+
+    kernel = torch.trunc
+
+
+class Sign(Step, Unary):
+    """The sign of a real ``x``: -1, 0 or 1; see ``sgn`` for complex operands."""
+
+    formula = 'sign(x)'
+    kernel = torch.sign
+
+
+gt = IsGreater()
+ge = IsGreaterOrEqual()
+lt = IsLess()
+le = IsLessOrEqual()
+eq = Equal()
+ne = IsNotEqual()
+greater = GreaterThan()
+greater_equal = GreaterThanOrEqual()
+preference = Preference()
+floor = Floor()
+ceil = Ceil()
+round_ = Round()
+trunc = Trunc()
+sign = Sign()

@@ -1,0 +1,275 @@
+"""What a function or method of torch means on nodes.
+
+``torch.sin(node)`` and ``node.sin()`` build the graph through torch's ``__torch_function__`` protocol. Most
+names are those of our ops; the others, and those whose parameters differ, are written out here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812 torch's usual name
+
+from adjoint.core.errors import UnsupportedOpError
+from adjoint.core.node import Node, Operand, as_node, hand_over
+from adjoint.core.op import Op
+from adjoint.ops import activation, arithmetic, contraction, creation, linear, reduction, select, shape
+from adjoint.ops.index import gather, getitem, index_add, index_select, scatter_add
+from adjoint.ops.normalise import layernorm
+from adjoint.ops.step import round_
+
+__all__ = ['Extreme', 'connect', 'detach', 'max_', 'min_']
+
+
+class Extreme(NamedTuple):
+    """The extreme entries along an axis, and their positions."""
+
+    values: Node
+    indices: Node
+
+
+def _extreme(whole: Op, position: Op, pairwise: Op) -> Callable[..., Node | Extreme]:
+    def extreme(
+        a: Operand, dim: int | Operand | None = None, keepdim: bool = False  # noqa: FBT001, FBT002 torch's parameter
+    ) -> Node | Extreme:
+        if dim is None:
+            return whole(a)
+        if not isinstance(dim, int):
+            return pairwise(a, dim)
+        a = as_node(a, whole.name)
+        indices = position(a, dim=dim, keepdim=True)
+        values = gather(a, dim, indices)
+        if keepdim:
+            return Extreme(values, indices)
+        return Extreme(shape.squeeze(values, dim), shape.squeeze(indices, dim))
+
+    extreme.__doc__ = f"""Return {whole.name} of everything, {pairwise.name} of two operands, or along an axis.
+
+    Parameters
+    ----------
+    a : Node, torch.Tensor or number
+        Any shape.
+    dim : int, or a second operand, optional
+        An axis; a node or tensor to compare with entry by entry; nothing for the whole tensor.
+    keepdim : bool
+        Whether the axis stays, with size 1.
+
+    Returns
+    -------
+    Node or Extreme
+        With an axis, ``values`` and ``indices``; the derivative goes to the entry at the index.
+        Without one, ties share it evenly.
+    """
+    return extreme
+
+
+max_ = _extreme(reduction.amax, reduction.argmax, select.maximum)
+min_ = _extreme(reduction.amin, reduction.argmin, select.minimum)
+
+
+class Detach(creation.Creation):
+    """``a`` itself, with no derivative flowing through."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+        (a,) = input_values
+        return a
+
+
+detach = Detach()
+
+
+def _linear(x: Operand, weight: Operand, bias: Operand | None = None) -> Node:
+    product = contraction.matmul(x, shape.transpose(weight, -2, -1))
+    return product if bias is None else product + bias
+
+
+def _layer_norm(
+    x: Operand,
+    normalized_shape: Sequence[int],
+    weight: Operand | None = None,
+    bias: Operand | None = None,
+    eps: float = 1e-5,
+) -> Node:
+    y = layernorm(x, normalized_shape, eps)
+    y = y if weight is None else y * weight
+    return y if bias is None else y + bias
+
+
+def _reduced(losses: Node, how: str) -> Node:
+    if how == 'none':
+        return losses
+    return reduction.mean(losses) if how == 'mean' else reduction.sum_(losses)
+
+
+def _mse_loss(x: Operand, target: Operand, reduction: str = 'mean') -> Node:
+    return _reduced(arithmetic.square(arithmetic.sub(x, target)), reduction)
+
+
+def _cross_entropy(logits: Operand, target: Operand, reduction: str = 'mean') -> Node:
+    """Cross-entropy of logits (batch, classes) with class positions (batch)."""
+    logits, target = as_node(logits, 'cross_entropy'), as_node(target, 'cross_entropy')
+    if target.type is not None and target.type.is_differentiable and target.type.dtype is not None:
+        msg = f'cross_entropy takes class positions, and got {target.type}\n{target.location}'
+        raise UnsupportedOpError(msg)
+    chosen = gather(activation.log_softmax(logits, -1), -1, shape.unsqueeze(target, -1))
+    return _reduced(-shape.squeeze(chosen, -1), reduction)
+
+
+def _softmax(op: Op) -> Callable[..., Node]:
+    def along(x: Operand, dim: int, dtype: torch.dtype | None = None, _stacklevel: int = 3) -> Node:
+        return op(x if dtype is None else linear.cast(as_node(x, op.name), dtype), dim=dim)
+
+    return along
+
+
+def _reduction(op: Callable[..., Node]) -> Callable[..., Node]:
+    def along(
+        x: Operand,
+        dim: Any = None,  # noqa: ANN401 torch's dims
+        keepdim: bool = False,  # noqa: FBT001, FBT002 torch's parameter
+        *,
+        axis: Any = None,  # noqa: ANN401 torch's dims
+        dtype: torch.dtype | None = None,
+    ) -> Node:
+        x = x if dtype is None else linear.cast(as_node(x, 'sum'), dtype)
+        return op(x, dim if axis is None else axis, keepdim)
+
+    return along
+
+
+def _scaled(op: Op) -> Callable[..., Node]:
+    def combined(a: Operand, b: Operand, *, alpha: float = 1) -> Node:
+        return op(a, b if alpha == 1 else b * alpha)
+
+    return combined
+
+
+def _reversed(op: Op) -> Callable[..., Node]:
+    return lambda a, b: op(b, a)
+
+
+def _to(x: Node, *args: Any, **kwargs: Any) -> Node:  # noqa: ANN401 torch's forms
+    dtypes = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.dtype)]
+    others = [a for a in args if isinstance(a, (Node, torch.Tensor))]
+    if dtypes:
+        return linear.cast(x, dtypes[0])
+    if others and others[0].dtype is not None:
+        return linear.cast(x, others[0].dtype)
+    msg = 'a node has no device to be moved from: give its variable on the device that you want'
+    raise UnsupportedOpError(msg)
+
+
+def _same(x: Node, *_: object, **__: object) -> Node:
+    return x
+
+
+def _clamp(x: Operand, min: float | None = None, max: float | None = None) -> Node:  # noqa: A002 torch's names
+    if isinstance(min, (Node, torch.Tensor)) or isinstance(max, (Node, torch.Tensor)):
+        y = x if min is None else select.maximum(x, min)
+        return as_node(y if max is None else select.minimum(y, max), 'clamp')
+    return select.clamp(x, min, max)
+
+
+# Names whose parameters or meaning are torch's own; beside them every op of ours under its own name.
+_SPECIAL: dict[str, Callable[..., Any]] = {
+    'absolute': arithmetic.abs_,
+    'abs': arithmetic.abs_,
+    'add': _scaled(arithmetic.add),
+    'bmm': contraction.matmul,
+    'broadcast_to': linear.broadcast_to,
+    'clamp': _clamp,
+    'clamp_max': lambda x, max: _clamp(x, None, max),
+    'clamp_min': lambda x, min: _clamp(x, min),
+    'clip': _clamp,
+    'clone': _same,
+    'concat': shape.cat,
+    'contiguous': _same,
+    'cross_entropy': _cross_entropy,
+    'cumsum': lambda x, dim: reduction.cumsum(x, dim),
+    'detach': detach,
+    'divide': arithmetic.div,
+    'dot': contraction.matmul,
+    'double': lambda x: linear.cast(x, torch.float64),
+    'expand': linear.broadcast_to,
+    'float': lambda x: linear.cast(x, torch.float32),
+    'gelu': lambda x: activation.gelu(x),
+    'getitem': getitem,
+    'half': lambda x: linear.cast(x, torch.float16),
+    'index_add': lambda a, dim, index, source: index_add(a, dim, index, source),
+    'index_select': lambda a, dim, index: index_select(a, dim, index),
+    'layer_norm': _layer_norm,
+    'linear': _linear,
+    'logsigmoid': activation.log_sigmoid,
+    'max': max_,
+    'mean': _reduction(reduction.mean),
+    'min': min_,
+    'mm': contraction.matmul,
+    'mse_loss': _mse_loss,
+    'multiply': arithmetic.mul,
+    'mv': contraction.matmul,
+    'negative': arithmetic.neg,
+    'numel': Node.numel,
+    'pow': arithmetic.pow_,
+    'relu': lambda x, inplace=False: activation.relu(x),  # noqa: ARG005 torch's parameter
+    'round': round_,
+    'rsub': _reversed(arithmetic.sub),
+    'scatter_add': lambda a, dim, index, source: scatter_add(a, dim, index, source),
+    'softmax': _softmax(activation.softmax),
+    'log_softmax': _softmax(activation.log_softmax),
+    'stack': shape.stack,
+    'std': reduction.std,
+    'sub': _scaled(arithmetic.sub),
+    'subtract': _scaled(arithmetic.sub),
+    'sum': _reduction(reduction.sum_),
+    'swapaxes': shape.transpose,
+    't': lambda x: shape.transpose(x, 0, 1),
+    'to': _to,
+    'true_divide': arithmetic.div,
+    'type_as': _to,
+    'var': reduction.var,
+    'view': shape.reshape,
+    'view_as': shape.reshape_like,
+}
+
+# Operators as torch calls them when a tensor stands on the left of a node.
+_OPERATORS = {
+    '__add__': 'add', '__radd__': 'add', '__sub__': 'sub', '__rsub__': 'rsub', '__mul__': 'mul',
+    '__rmul__': 'mul', '__truediv__': 'div', '__matmul__': 'matmul', '__pow__': 'pow', '__getitem__': 'getitem',
+    '__gt__': 'gt', '__ge__': 'ge', '__lt__': 'lt', '__le__': 'le', '__neg__': 'neg', '__abs__': 'abs',
+}  # fmt: skip
+
+
+
+def _by_torch_names(op: Callable[..., Any]) -> Callable[..., Any]:
+    """Take torch's keywords for the leading operands, and refuse ``out``."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 torch's forms
+        if kwargs.pop('out', None) is not None:
+            msg = 'out= has no meaning on a node: use the returned node'
+            raise UnsupportedOpError(msg)
+        for keyword in ('input', 'self', 'other', 'tensors'):
+            if keyword in kwargs:
+                args = (*args, kwargs.pop(keyword))
+        return op(*args, **kwargs)
+
+    return call
+
+
+def connect(registry: Mapping[str, Op]) -> None:
+    """Hand the ops over to the nodes: operators, tensor methods, functions of torch."""
+    named: dict[str, Callable[..., Any]] = {**registry, **_SPECIAL}
+    functions: dict[Callable[..., Any], Callable[..., Any]] = {}
+    for name, op in {**named, **{k: named[v] for k, v in _OPERATORS.items()}}.items():
+        call = _by_torch_names(op)
+        for place in (torch, torch.Tensor, F, torch.special):
+            function = getattr(place, name, None)
+            if callable(function):
+                functions.setdefault(function, call)
+    operators = {
+        'add': arithmetic.add, 'sub': arithmetic.sub, 'mul': arithmetic.mul, 'div': arithmetic.div,
+        'pow': arithmetic.pow_, 'matmul': contraction.matmul, 'neg': arithmetic.neg, 'abs': arithmetic.abs_,
+        'getitem': getitem, 'transpose': shape.transpose, 'constant': creation.constant,
+        **{name: registry[name] for name in ('gt', 'ge', 'lt', 'le')},
+    }  # fmt: skip
+    methods = {'.' + name: op for name, op in named.items() if hasattr(torch.Tensor, name)}
+    hand_over({**operators, **methods}, functions)

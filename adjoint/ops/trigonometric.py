@@ -1,0 +1,190 @@
+"""Trigonometric and hyperbolic functions and their inverses; angles in radians."""
+
+from typing import Any
+
+import torch
+
+from adjoint.core.node import Node
+from adjoint.ops.arithmetic import rsqrt
+from adjoint.ops.elementwise import Binary, Partial, Unary
+from adjoint.ops.select import where
+from adjoint.ops.step import eq
+
+__all__ = [
+    'Acos', 'Acosh', 'Asin', 'Asinh', 'Atan', 'Atan2', 'Atanh', 'Cos', 'Cosh', 'Hypot', 'Sin', 'Sinh',
+    'Tan', 'Tanh', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'cos', 'cosh', 'hypot',
+    'sin', 'sinh', 'tan', 'tanh',
+]  # fmt: skip
+
+
+class Sin(Unary):
+    """Sine of ``x`` in radians."""
+
+    formula = 'sin(x)'
+    kernel = torch.sin
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return cos(x)
+
+
+class Cos(Unary):
+    """Cosine of ``x`` in radians."""
+
+    formula = 'cos(x)'
+    kernel = torch.cos
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return -sin(x)
+
+
+class Tan(Unary):
+    """Tangent of ``x`` in radians."""
+
+    formula = 'tan(x)'
+    kernel = torch.tan
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return y * y + 1
+
+
+class Asin(Unary):
+    """Arcsine in radians; nan for real ``x`` outside [-1, 1], and an infinite derivative at its ends."""
+
+    formula = 'asin(x)'
+    kernel = torch.asin
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return rsqrt(1 - x * x)
+
+
+class Acos(Unary):
+    """Arccosine in radians; nan for real ``x`` outside [-1, 1], and an infinite derivative at its ends."""
+
+    formula = 'acos(x)'
+    kernel = torch.acos
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return -rsqrt(1 - x * x)
+
+
+class Atan(Unary):
+    """Arctangent in radians."""
+
+    formula = 'atan(x)'
+    kernel = torch.atan
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / (x * x + 1)
+
+
+class Sinh(Unary):
+    """Hyperbolic sine."""
+
+    formula = 'sinh(x)'
+    kernel = torch.sinh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return cosh(x)
+
+
+class Cosh(Unary):
+    """Hyperbolic cosine."""
+
+    formula = 'cosh(x)'
+    kernel = torch.cosh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return sinh(x)
+
+
+class Tanh(Unary):
+    """Hyperbolic tangent."""
+
+    formula = 'tanh(x)'
+    kernel = torch.tanh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 - y * y
+
+
+class Asinh(Unary):
+    """Inverse hyperbolic sine."""
+
+    formula = 'asinh(x)'
+    kernel = torch.asinh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return rsqrt(x * x + 1)
+
+
+class Acosh(Unary):
+    """Inverse hyperbolic cosine; nan for real ``x`` below 1, and an infinite derivative at 1."""
+
+    formula = 'acosh(x)'
+    kernel = torch.acosh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        # Not rsqrt(x * x - 1): the product of the roots has the right branch for complex x.
+        return rsqrt(x - 1) * rsqrt(x + 1)
+
+
+class Atanh(Unary):
+    """Inverse hyperbolic tangent; nan for real ``x`` outside [-1, 1]."""
+
+    formula = 'atanh(x)'
+    kernel = torch.atanh
+
+    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+        return 1 / (1 - x * x)
+
+
+class Atan2(Binary):
+    """The angle in radians of the point ``(b, a)``, in (-pi, pi].
+
+    Notes
+    -----
+    Both derivatives at the origin are taken as 0.
+    """
+
+    formula = 'atan2(a, b)'
+    kernel = torch.atan2
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+        # Divided twice by the distance, so that its square neither overflows nor vanishes.
+        distance = _nonzero(hypot(a, b))
+        return b / distance / distance, -(a / distance / distance)
+
+
+class Hypot(Binary):
+    """``sqrt(a**2 + b**2)`` without overflow.
+
+    Notes
+    -----
+    Both derivatives at the origin are taken as 0.
+    """
+
+    formula = 'sqrt(a**2 + b**2)'
+    kernel = torch.hypot
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return a / _nonzero(y), b / _nonzero(y)
+
+
+def _nonzero(x: Node) -> Node:
+    return where(eq(x, 0), 1.0, x)
+
+
+sin = Sin()
+cos = Cos()
+tan = Tan()
+asin = Asin()
+acos = Acos()
+atan = Atan()
+sinh = Sinh()
+cosh = Cosh()
+tanh = Tanh()
+asinh = Asinh()
+acosh = Acosh()
+atanh = Atanh()
+atan2 = Atan2()
+hypot = Hypot()

@@ -1,0 +1,1 @@
+"""The function level: transforms of plain Python functions."""
