@@ -19,7 +19,7 @@ def pushforward(outputs: Node, tangents: Mapping[Node, Node]) -> Node | None: ..
 def pushforward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node | None]: ...
 def pushforward(
     outputs: Node | Sequence[Node], tangents: Mapping[Node, Node]
-) -> Node | None | list[Node | None]:
+) -> Node | list[Node | None] | None:
     """Push tangents of some nodes forward to others: the Jacobian-vector product as a graph.
 
     Parameters

@@ -133,7 +133,10 @@ def pullback(node: Node, ct: Node) -> list[Node | None]:
     returned = node.op.gradient(node, ct)
     if not isinstance(returned, (list, tuple)) or len(returned) != len(node.inputs):  # pyright: ignore[reportUnnecessaryIsInstance] rules of users
         count = len(returned) if isinstance(returned, (list, tuple)) else repr(returned)  # pyright: ignore[reportUnnecessaryIsInstance] same
-        raise _broken(node, f'it returned {count} for {len(node.inputs)} inputs, and owes one cotangent for each')
+        raise _broken(
+            node,
+            f'it returned {count} for {len(node.inputs)} inputs, and owes one cotangent for each',
+        )
     if type(node.op).__module__.startswith('adjoint.ops.'):
         return returned
     return [_checked(node, i, x, c) for i, (x, c) in enumerate(zip(node.inputs, returned, strict=True))]
@@ -180,12 +183,11 @@ class ExpectLike(Linear):
             raise RuleError(msg)
         return a
 
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:  # noqa: ARG002
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         return input_types[1]
 
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:  # noqa: ARG002
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         return ct, None
 
 
 expect_like: Op = ExpectLike()
-

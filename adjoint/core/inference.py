@@ -20,7 +20,25 @@ __all__ = ['infer_by_compute', 'infer_type']
 # Stand-ins are large and divisible by small numbers, so that halving or reshaping a named size works.
 _STRIDE = 5040
 _PRIMES = (101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191)
-_OTHER_PRIMES = (211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307)
+_OTHER_PRIMES = (
+    211,
+    223,
+    227,
+    229,
+    233,
+    239,
+    241,
+    251,
+    257,
+    263,
+    269,
+    271,
+    277,
+    281,
+    283,
+    293,
+    307,
+)
 
 _CACHE_LIMIT = 20_000
 _PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
@@ -94,9 +112,7 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
     shapes = [tuple(r.shape) for r in results]
     if len({len(s) for s in shapes}) != 1:
         return None
-    stand_ins = {
-        (_stand_in(_PRIMES, i), _stand_in(_OTHER_PRIMES, i)): name for i, name in enumerate(names)
-    }
+    stand_ins = {(_stand_in(_PRIMES, i), _stand_in(_OTHER_PRIMES, i)): name for i, name in enumerate(names)}
     sizes: list[Size] = []
     for each in zip(*shapes, strict=True):
         named = stand_ins.get(each) if len(each) == 2 else None  # noqa: PLR2004 two probes

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import torch
 
@@ -74,7 +74,7 @@ class Node:
         op: 'Op',
         attrs: Mapping[str, Any] | None = None,
         name: str = '',
-        type: TensorType | None = None,  # noqa: A002 the field's own name
+        type: TensorType | None = None,
     ) -> None:
         inputs = list(inputs)
         for given in inputs:
@@ -125,7 +125,7 @@ class Node:
         """The line of the user's source that made the node."""
         return location_of(self.site)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 an attribute of any kind, or a method
+    def __getattr__(self, name: str) -> Any:
         # Reached only for names that are not of the class: an entry of attrs, then a tensor method.
         if name.startswith('__'):
             raise AttributeError(name)
@@ -190,32 +190,38 @@ class Node:
             count *= size
         return count
 
-    def _unknown(self, what: str, remedy: str) -> Any:  # noqa: ANN401 it always raises
+    def _unknown(self, what: str, remedy: str) -> NoReturn:
         msg = f"the {what} of node '{self}' is not known before the run: use {remedy}\n{self.location}"
         raise TensorTypeError(msg)
 
     # -- what a value could do and a node cannot ----------------------------------------------
 
-    def __bool__(self) -> bool:
-        return self._no_value('a condition', 'where(condition, a, b)')
+    def __bool__(self) -> bool:  # noqa: PLE0304 it always raises
+        self._no_value('a condition', 'where(condition, a, b)')
 
     def __float__(self) -> float:
-        return self._no_value('a Python number', 'Evaluator([node]).run({...})')
+        self._no_value('a Python number', 'Evaluator([node]).run({...})')
 
-    __int__ = __index__ = __complex__ = __float__  # pyright: ignore[reportAssignmentType] each raises
+    def __int__(self) -> int:
+        self._no_value('a Python number', 'Evaluator([node]).run({...})')
+
+    __index__ = __int__
+
+    def __complex__(self) -> complex:
+        self._no_value('a Python number', 'Evaluator([node]).run({...})')
 
     def item(self) -> float:
         """Raise: a node has no value yet."""
-        return self._no_value('a Python number', 'Evaluator([node]).run({...})')
+        self._no_value('a Python number', 'Evaluator([node]).run({...})')
 
     def tolist(self) -> list[Any]:
         """Raise: a node has no value yet."""
-        return self._no_value('a list', 'Evaluator([node]).run({...})')
+        self._no_value('a list', 'Evaluator([node]).run({...})')
 
-    def __array__(self, *_: object, **__: object) -> Any:  # noqa: ANN401 it always raises
-        return self._no_value('a NumPy array', 'Evaluator([node]).run({...})')
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        self._no_value('a NumPy array', 'Evaluator([node]).run({...})')
 
-    def _no_value(self, what: str, remedy: str) -> Any:  # noqa: ANN401 it always raises
+    def _no_value(self, what: str, remedy: str) -> NoReturn:
         msg = (
             f"node '{self}' is a value that is not computed yet, so it cannot be {what}: "
             f'use {remedy}\n{self.location}'
@@ -232,7 +238,7 @@ class Node:
         return (self[i] for i in range(len(self)))
 
     def __contains__(self, item: object) -> bool:
-        return self._no_value('searched', '(node == item) through adjoint.eq')
+        self._no_value('searched', '(node == item) through adjoint.eq')
 
     # -- operators ----------------------------------------------------------------------------
 
@@ -310,10 +316,10 @@ class Node:
     def __torch_function__(
         cls,
         func: Callable[..., Any],
-        types: Sequence[Any],  # noqa: ARG003 part of torch's protocol
+        types: Sequence[Any],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 torch's protocol
+    ) -> Any:
         op = _torch_functions.get(func)
         if op is None:
             name = getattr(func, '__name__', repr(func))
@@ -327,9 +333,7 @@ class Node:
     # -- copies -------------------------------------------------------------------------------
 
     def __copy__(self) -> 'Node':
-        return self.restored(
-            self.inputs, self.op, dict(self.attrs), self.given_name, self.site, self.type
-        )
+        return self.restored(self.inputs, self.op, dict(self.attrs), self.given_name, self.site, self.type)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> 'Node':
         return deep_copy(self, memo)
@@ -338,7 +342,7 @@ class Node:
         return unpacked, packed(self)
 
     @classmethod
-    def restored(  # noqa: PLR0913 the fields of a node
+    def restored(
         cls,
         inputs: 'Sequence[Node]',
         op: 'Op',

@@ -10,7 +10,7 @@ import torch
 
 from adjoint.core.errors import NonDifferentiableError, UnsupportedOpError
 from adjoint.core.inference import infer_by_compute
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, as_node
 from adjoint.core.tensor_type import TensorType
 
 __all__ = ['Op', 'hand_over_jvp']
@@ -56,7 +56,7 @@ class Op:
             words = re.sub(r'(?<=[a-z0-9])(?=[A-Z])', '_', cls.__name__.removesuffix('Op') or 'Op')
             cls.name = words.lower()
 
-    def __call__(self, *operands: Operand, **attrs: Any) -> Node:  # noqa: ANN401 attrs of any kind
+    def __call__(self, *operands: Any, **attrs: Any) -> Node:
         """Build the node of this op: positional operands are tensors, keywords are its attrs."""
         return Node([as_node(operand, self.name) for operand in operands], self, attrs)
 
@@ -139,5 +139,3 @@ def _where(cls: type) -> str:
     except (OSError, TypeError):
         return ''
     return f' (class {cls.__name__}, {len(lines)} lines from {inspect.getsourcefile(cls)}:{start})'
-
-

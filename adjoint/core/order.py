@@ -9,9 +9,7 @@ if TYPE_CHECKING:
 __all__ = ['topological_sort']
 
 
-def topological_sort(
-    nodes: 'Node | Iterable[Node]', behind: 'Container[Node]' = ()
-) -> 'list[Node]':
+def topological_sort(nodes: 'Node | Iterable[Node]', behind: 'Container[Node]' = ()) -> 'list[Node]':
     """Return the nodes that the given ones depend on, each after all of its inputs.
 
     Parameters

@@ -3,10 +3,11 @@
 import linecache
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from types import CodeType
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ import torch
 
 __all__ = ['Location', 'Site', 'calling_site', 'located_at', 'location_of']
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH120 a prefix for startswith, read once
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 # Frames of these folders are not the user's. The rooms `train` and `cli` write models as a user would.
 _INSIDE = (
@@ -76,7 +77,7 @@ def calling_site() -> Site:
     ambient = _ambient.get()
     if ambient is not None:
         return ambient
-    frame = sys._getframe(1)  # noqa: SLF001 the documented way to a frame
+    frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] the documented way to a frame
     outer = frame
     while outer is not None:
         frame = outer
@@ -87,7 +88,7 @@ def calling_site() -> Site:
 
 
 @contextmanager
-def located_at(site: Site) -> Iterator[None]:
+def located_at(site: Site) -> Generator[None]:
     """Give every node that is built inside the block this site."""
     token = _ambient.set(site)
     try:

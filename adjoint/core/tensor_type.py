@@ -75,9 +75,7 @@ class TensorType:
     def is_static(self) -> bool:
         """Whether dtype and every size are known as numbers."""
         return (
-            self.dtype is not None
-            and self.shape is not None
-            and all(isinstance(s, int) for s in self.shape)
+            self.dtype is not None and self.shape is not None and all(isinstance(s, int) for s in self.shape)
         )
 
     @property
@@ -92,11 +90,7 @@ class TensorType:
 
     def same_sizes(self, other: 'TensorType') -> bool:
         """Whether both shapes are known to be equal (two unknown sizes are not)."""
-        return (
-            self.shape is not None
-            and self.shape == other.shape
-            and None not in self.shape
-        )
+        return self.shape is not None and self.shape == other.shape and None not in self.shape
 
     @classmethod
     def of(cls, value: torch.Tensor) -> 'TensorType':

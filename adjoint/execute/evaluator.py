@@ -1,11 +1,11 @@
 """The reference evaluator: one node after the other, the witness for every faster one."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from adjoint.core.errors import MissingInputError, ShapeError, TensorTypeError
+from adjoint.core.errors import AdjointError, MissingInputError, ShapeError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
@@ -85,7 +85,7 @@ class Evaluator:
                     for x in dying:
                         del values[x]
         except Exception as error:
-            if node is not None:
+            if node is not None and not isinstance(error, AdjointError):
                 error.add_note(_circumstances(node, values))
             raise
         return [values[node] for node in self.eval_nodes]
@@ -141,7 +141,7 @@ def _checked(
     return values
 
 
-def _as_tensor(node: Node, value: Any) -> torch.Tensor:  # noqa: ANN401 whatever was given
+def _as_tensor(node: Node, value: Any) -> torch.Tensor:
     if isinstance(value, torch.Tensor):
         return value
     dtype = None if node.type is None else node.type.dtype
@@ -150,8 +150,9 @@ def _as_tensor(node: Node, value: Any) -> torch.Tensor:  # noqa: ANN401 whatever
     if type(value).__module__ == 'numpy':
         return torch.as_tensor(value)
     way_out = ': make a tensor of it with torch.tensor(...)' if isinstance(value, (list, tuple)) else ''
+    given = type(cast('object', value)).__name__
     msg = (
-        f"the value given for '{node}' is a {type(value).__name__}, and must be a torch tensor, a NumPy "
+        f"the value given for '{node}' is a {given}, and must be a torch tensor, a NumPy "
         f'array or a Python number{way_out}\n{node.location}'
     )
     raise TensorTypeError(msg)

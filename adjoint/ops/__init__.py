@@ -5,16 +5,28 @@ from types import MappingProxyType
 
 from adjoint.core.op import Op
 from adjoint.ops import (
-    activation, arithmetic, contraction, contract, creation, exponential, index, kinds, linear, normalise,
-    reduction, select, shape, step, torch_names, trigonometric,
+    activation,
+    arithmetic,
+    contraction,
+    creation,
+    exponential,
+    index,
+    linear,
+    normalise,
+    reduction,
+    select,
+    shape,
+    step,
+    torch_names,
+    trigonometric,
 )  # fmt: skip
 
-__all__ = ['FAMILIES', 'kinds', 'registry']
+__all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
     arithmetic, exponential, trigonometric, activation, step, select, reduction, contraction, normalise,
-    shape, index, linear, creation,
+    shape, index, linear, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(
@@ -38,5 +50,3 @@ def registry() -> Mapping[str, Op]:
     'sin(x)'
     """
     return _registry
-
-

@@ -31,7 +31,7 @@ class ReLU(Unary):
     formula = 'Max(x, 0)'
     kernel = torch.relu
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return greater(x, 0)
 
 
@@ -41,7 +41,7 @@ class Sigmoid(Unary):
     formula = '1/(1 + exp(-x))'
     kernel = torch.sigmoid
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return y * (1 - y)
 
 
@@ -55,7 +55,7 @@ class Softplus(Unary):
     formula = 'log(1 + exp(x))'
     kernel = _softplus
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return sigmoid(x)
 
 
@@ -129,7 +129,7 @@ class LogSigmoid(Unary):
     formula = '-log(1 + exp(-x))'
     kernel = torch.nn.functional.logsigmoid
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return sigmoid(-x)
 
 
@@ -140,7 +140,7 @@ class GELU(Unary):
     formula = 'x*(1 + erf(x/sqrt(2)))/2'
     kernel = torch.nn.functional.gelu
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 0.5 * erfc(x * -(0.5**0.5)) + x * exp(square(x) * -0.5) * (0.5 / math.pi) ** 0.5
 
 

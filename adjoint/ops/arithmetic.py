@@ -31,7 +31,7 @@ class Add(Binary):
     takes_numbers = True
     sign = '+'
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 1, 1
 
 
@@ -43,7 +43,7 @@ class Sub(Binary):
     takes_numbers = True
     sign = '-'
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 1, -1
 
 
@@ -55,19 +55,23 @@ class Mul(Binary):
     takes_numbers = True
     sign = '*'
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return b, a
+
+
+def _divide(a: Any, b: Any) -> torch.Tensor:
+    return a / b
 
 
 class Div(Binary):
     """``a / b``, true division; by zero it is infinite or nan, as in torch."""
 
     formula = 'a/b'
-    kernel = operator.truediv
+    kernel = _divide
     takes_numbers = True
     sign = '/'
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if isinstance(b, Node):
             return 1 / b, -y / b
         # Dividing by zero is the tensor's business, not Python's.
@@ -77,22 +81,22 @@ class Div(Binary):
 class AddByConst(Add):
     """``a + c`` with a Python number ``c``, kept in ``attrs['constant']``."""
 
-    def __call__(self, a: Operand, constant: Number) -> Node:
-        return add(as_node(a, self.name), _number(constant, self.name))
+    def __call__(self, a: Operand, b: Operand) -> Node:
+        return add(as_node(a, self.name), _number(b, self.name))
 
 
 class MulByConst(Mul):
     """``a * c`` with a Python number ``c``, kept in ``attrs['constant']``."""
 
-    def __call__(self, a: Operand, constant: Number) -> Node:
-        return mul(as_node(a, self.name), _number(constant, self.name))
+    def __call__(self, a: Operand, b: Operand) -> Node:
+        return mul(as_node(a, self.name), _number(b, self.name))
 
 
 class DivByConst(Div):
     """``a / c`` with a Python number ``c``, kept in ``attrs['constant']``."""
 
-    def __call__(self, a: Operand, constant: Number) -> Node:
-        return div(as_node(a, self.name), _number(constant, self.name))
+    def __call__(self, a: Operand, b: Operand) -> Node:
+        return div(as_node(a, self.name), _number(b, self.name))
 
 
 def _number(value: object, wanted_by: str) -> Number:
@@ -108,7 +112,7 @@ class Neg(Unary):
     formula = '-x'
     kernel = torch.neg
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return -1
 
 
@@ -123,18 +127,18 @@ class Pow(Binary):
     """
 
     formula = 'a**b'
-    kernel = operator.pow
+    kernel = torch.pow
     takes_numbers = True
     sign = '**'
 
-    def __call__(self, a: Operand, exponent: Operand) -> Node:
-        return super().__call__(a, exponent)
+    def __call__(self, a: Operand, b: Operand) -> Node:
+        return super().__call__(a, b)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return self._by_base(a, b), self._by_exponent(y, a, b)
 
     @staticmethod
-    def _by_base(a: Any, b: Any) -> Partial:  # noqa: ANN401 nodes or numbers
+    def _by_base(a: Any, b: Any) -> Partial:
         if not isinstance(a, Node):
             return None
         if isinstance(b, Node):
@@ -145,7 +149,7 @@ class Pow(Binary):
         return b * (a if b == 2 else a ** (b - 1))  # noqa: PLR2004 the square
 
     @staticmethod
-    def _by_exponent(y: Node, a: Any, b: Any) -> Partial:  # noqa: ANN401 nodes or numbers
+    def _by_exponent(y: Node, a: Any, b: Any) -> Partial:
         if not isinstance(b, Node):
             return None
         if isinstance(a, Node):
@@ -164,7 +168,7 @@ class Square(Unary):
     formula = 'x**2'
     kernel = torch.square
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 2 * x
 
 
@@ -174,7 +178,7 @@ class Reciprocal(Unary):
     formula = '1/x'
     kernel = torch.reciprocal
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return -(y * y)
 
 
@@ -189,7 +193,7 @@ class Sqrt(Unary):
     formula = 'sqrt(x)'
     kernel = torch.sqrt
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (2 * y)
 
 
@@ -214,7 +218,7 @@ class Abs(Unary):
     formula = 'Abs(x)'
     kernel = torch.abs
 
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:  # noqa: ARG002
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent times the sign, which is not conjugated: the value is real."""
         (x,) = node.inputs
         return [output_grad * sgn(x)]

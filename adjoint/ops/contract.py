@@ -2,7 +2,16 @@
 
 from adjoint.ops.activation import ReLU, Softmax
 from adjoint.ops.arithmetic import (
-    Add, AddByConst, Div, DivByConst, Mul, MulByConst, Pow, Sqrt, Sub, pow_,
+    Add,
+    AddByConst,
+    Div,
+    DivByConst,
+    Mul,
+    MulByConst,
+    Pow,
+    Sqrt,
+    Sub,
+    pow_,
 )  # fmt: skip
 from adjoint.ops.contraction import MatMul
 from adjoint.ops.creation import OnesLike, Placeholder, ZerosLike

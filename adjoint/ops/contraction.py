@@ -10,7 +10,15 @@ from adjoint.core.op import Op
 from adjoint.ops.linear import conj
 from adjoint.ops.shape import transpose
 
-__all__ = ['MatMul', 'MatMulLeft', 'MatMulRight', 'Multilinear', 'matmul', 'matmul_left', 'matmul_right']
+__all__ = [
+    'MatMul',
+    'MatMulLeft',
+    'MatMulRight',
+    'Multilinear',
+    'matmul',
+    'matmul_left',
+    'matmul_right',
+]
 
 
 class Multilinear(Op):
@@ -57,7 +65,7 @@ class MatMul(Multilinear):
     def __call__(self, a: Operand, b: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         return torch.matmul(a, b)
 
@@ -87,7 +95,7 @@ class MatMulLeft(Multilinear):
     def __call__(self, c: Node, b: Node, a: Node) -> Node:
         return Node([c, b, a], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, b, like = input_values
         c, a, b = _matrices(c, like, b)
         return (c @ b.mT).sum_to_size(a.shape).reshape(like.shape)
@@ -106,7 +114,7 @@ class MatMulRight(Multilinear):
     def __call__(self, c: Node, a: Node, b: Node) -> Node:
         return Node([c, a, b], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, a, like = input_values
         c, a, b = _matrices(c, a, like)
         if b.ndim == 2 and a.ndim > 2 and c.shape[:-1] == a.shape[:-1]:  # noqa: PLR2004 matrices

@@ -29,10 +29,10 @@ class Creation(Op):
     Nothing flows back: the cotangent of each operand is zero.
     """
 
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:  # noqa: ARG002 nothing flows
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [zeros_like(x) for x in node.inputs]
 
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:  # noqa: ARG002 same
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         return None
 
 
@@ -49,18 +49,18 @@ class Placeholder(Op):
         """Build a variable; the public form is :func:`Variable`."""
         return Variable(name, shape, dtype, device)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         msg = f"variable '{node}' has no value of its own: give it one in the run\n{node.location}"
         raise RuntimeError(msg)
 
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:  # noqa: ARG002
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         msg = f"variable '{node}' has no inputs, so no cotangents to give them\n{node.location}"
         raise RuntimeError(msg)
 
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:  # noqa: ARG002
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         return None
 
-    def describe(self, node: Node, operands: Sequence[str]) -> str:  # noqa: ARG002
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
         return node.given_name or 'variable'
 
 
@@ -143,18 +143,18 @@ class Constant(Creation):
         """
         if isinstance(value, Node):
             return value
-        if not isinstance(value, (torch.Tensor, bool, int, float, complex)):
+        if not isinstance(value, (torch.Tensor, bool, int, float, complex)):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
             return as_node(value, self.name)
         tensor = torch.as_tensor(value)
         return Node([], self, {'constant': tensor}, name, TensorType.of(tensor))
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return node.attrs['constant']
 
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:  # noqa: ARG002
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         return TensorType.of(node.attrs['constant'])
 
-    def describe(self, node: Node, operands: Sequence[str]) -> str:  # noqa: ARG002
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
         value: torch.Tensor = node.attrs['constant']
         return repr(value.item()) if value.numel() == 1 and value.device.type != 'meta' else 'constant'
 
@@ -165,14 +165,14 @@ class _Like(Creation):
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:  # noqa: ARG002
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         return input_types[0]
 
 
 class ZerosLike(_Like):
     """Zeros of the shape, dtype and device of ``a``."""
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.zeros_like(a)
 
@@ -180,7 +180,7 @@ class ZerosLike(_Like):
 class OnesLike(_Like):
     """Ones of the shape, dtype and device of ``a``."""
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.ones_like(a)
 

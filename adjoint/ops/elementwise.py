@@ -55,7 +55,7 @@ class Elementwise(Op):
         """Return the operands in order: nodes (or the given values) and Python numbers."""
         return list(node.inputs if values is None else values)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return type(self).kernel(*input_values)
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
@@ -128,14 +128,12 @@ class Binary(Elementwise):
         if not self.takes_numbers and 'constant' in node.attrs:
             (x,) = input_values
             constant = node.attrs['constant']
-            number = torch.scalar_tensor(
-                constant, dtype=torch.result_type(x, constant), device=x.device
-            )
+            number = torch.scalar_tensor(constant, dtype=torch.result_type(x, constant), device=x.device)
             a, b = (number, x) if a is constant else (x, number)
         return type(self).kernel(a, b)
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ANN401 nodes or numbers
-        """Return dy/da and dy/db, entry by entry; ``y`` is the node itself, ``a`` or ``b`` may be a number."""
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        """Return dy/da and dy/db, entry by entry; ``y`` is the node, ``a`` or ``b`` may be a number."""
         raise NotImplementedError
 
     def _flows(self, node: Node) -> list[tuple[Node, Partial]]:
@@ -188,10 +186,10 @@ class Step(Op):
     jumps. The cotangents are zeros of the shapes of the operands.
     """
 
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:  # noqa: ARG002
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [zeros_like(x) for x in node.inputs]
 
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:  # noqa: ARG002
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         return None
 
 

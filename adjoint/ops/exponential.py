@@ -8,8 +8,22 @@ from adjoint.core.node import Node
 from adjoint.ops.elementwise import Partial, Unary
 
 __all__ = [
-    'Erf', 'Erfc', 'Exp', 'Expm1', 'Log', 'Log10', 'Log1p', 'Log2', 'erf', 'erfc', 'exp', 'expm1', 'log',
-    'log10', 'log1p', 'log2',
+    'Erf',
+    'Erfc',
+    'Exp',
+    'Expm1',
+    'Log',
+    'Log1p',
+    'Log2',
+    'Log10',
+    'erf',
+    'erfc',
+    'exp',
+    'expm1',
+    'log',
+    'log1p',
+    'log2',
+    'log10',
 ]  # fmt: skip
 
 
@@ -19,7 +33,7 @@ class Exp(Unary):
     formula = 'exp(x)'
     kernel = torch.exp
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return y
 
 
@@ -29,7 +43,7 @@ class Expm1(Unary):
     formula = 'exp(x) - 1'
     kernel = torch.expm1
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return y + 1
 
 
@@ -39,7 +53,7 @@ class Log(Unary):
     formula = 'log(x)'
     kernel = torch.log
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / x
 
 
@@ -49,7 +63,7 @@ class Log1p(Unary):
     formula = 'log(1 + x)'
     kernel = torch.log1p
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x + 1)
 
 
@@ -59,7 +73,7 @@ class Log2(Unary):
     formula = 'log(x)/log(2)'
     kernel = torch.log2
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * math.log(2))
 
 
@@ -69,7 +83,7 @@ class Log10(Unary):
     formula = 'log(x)/log(10)'
     kernel = torch.log10
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * math.log(10))
 
 
@@ -79,7 +93,7 @@ class Erf(Unary):
     formula = 'erf(x)'
     kernel = torch.erf
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 2 / math.sqrt(math.pi) * exp(-(x * x))
 
 
@@ -89,7 +103,7 @@ class Erfc(Unary):
     formula = 'erfc(x)'
     kernel = torch.erfc
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return -2 / math.sqrt(math.pi) * exp(-(x * x))
 
 

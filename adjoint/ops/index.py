@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -26,13 +26,13 @@ class Slot:
 
 def _template(index: object) -> tuple[tuple[Any, ...], list[Node]]:
     """Split an index into a template without tensors and the index tensors as nodes."""
-    parts = index if isinstance(index, tuple) else (index,)
+    parts = cast('tuple[object, ...]', index if isinstance(index, tuple) else (index,))
     template: list[Any] = []
     tensors: list[Node] = []
-    for part in parts:  # pyright: ignore[reportUnknownVariableType] of anything
+    for part in parts:
         if part is None or part is Ellipsis or isinstance(part, (int, slice)):
             if isinstance(part, slice):
-                _check_slice(part)
+                _check_slice(cast('slice[Any, Any, Any]', part))
             template.append(part)
         elif isinstance(part, (Node, torch.Tensor, list)):
             template.append(Slot(len(tensors)))
@@ -40,13 +40,13 @@ def _template(index: object) -> tuple[tuple[Any, ...], list[Node]]:
         else:
             msg = (
                 f'an index is made of ints, slices, None, ..., lists and integer or boolean tensors; '
-                f'got {part!r} of type {type(part).__name__}'  # pyright: ignore[reportUnknownArgumentType] of anything
+                f'got {part!r} of type {type(part).__name__}'
             )
             raise TensorTypeError(msg)
     return tuple(template), tensors
 
 
-def _check_slice(part: slice) -> None:
+def _check_slice(part: 'slice[Any, Any, Any]') -> None:
     for bound in (part.start, part.stop, part.step):
         if isinstance(bound, (Node, torch.Tensor)):
             msg = f'the bounds of a slice are ints, and got {bound!r}: index with a tensor of positions'

@@ -12,9 +12,9 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
 
 __all__ = [
-    'Broadcast', 'BroadcastTo', 'Cast', 'Conj', 'ExpandAs', 'ExpandLike', 'Imag', 'Linear', 'Real',
-    'SumToLike', 'broadcast', 'broadcast_to', 'cast', 'conj', 'expand_as', 'expand_like', 'imag', 'real',
-    'same_type', 'sum_to_like',
+    'Alias', 'Broadcast', 'BroadcastTo', 'Cast', 'Conj', 'ExpandAs', 'ExpandLike', 'Imag', 'Linear',
+    'Real', 'SumToLike', 'alias', 'broadcast', 'broadcast_to', 'cast', 'conj', 'expand_as',
+    'expand_like', 'imag', 'real', 'same_type', 'sum_to_like',
 ]  # fmt: skip
 
 
@@ -34,9 +34,7 @@ class Linear(Op):
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the adjoint, with a zero where nothing flows."""
         given = self.adjoint(node, output_grad)
-        return [
-            zeros_like(x) if ct is None else ct for x, ct in zip(node.inputs, given, strict=True)
-        ]
+        return [zeros_like(x) if ct is None else ct for x, ct in zip(node.inputs, given, strict=True)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         """Return the op applied to the tangents."""
@@ -76,7 +74,7 @@ class SumToLike(Linear):
         a, like = as_node(a, self.name), as_node(like, self.name)
         return a if same_type(a, like) else Node([a, like], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
         if not (like.is_floating_point() or like.is_complex()):
             return torch.zeros_like(like)
@@ -94,7 +92,7 @@ class ExpandLike(Linear):
         a, like = as_node(a, self.name), as_node(like, self.name)
         return a if same_type(a, like) else Node([a, like], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
         return _to_dtype(a, like.dtype).expand(like.shape)
 
@@ -113,7 +111,7 @@ class ExpandAs(Linear):
     def __call__(self, a: Operand, b: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         return a.expand(b.shape)
 
@@ -143,9 +141,7 @@ class Broadcast(Linear):
     The adjoint sums back to ``input_shape``, for any mix of new and stretched axes.
     """
 
-    def __call__(
-        self, a: Operand, input_shape: Sequence[int], target_shape: Sequence[int]
-    ) -> Node:
+    def __call__(self, a: Operand, input_shape: Sequence[int], target_shape: Sequence[int]) -> Node:
         """Build the node; ``ShapeError`` at the run where ``a`` does not have ``input_shape``."""
         attrs = {'input_shape': tuple(input_shape), 'target_shape': tuple(target_shape)}
         return Node([as_node(a, self.name)], self, attrs)
@@ -166,6 +162,17 @@ class Broadcast(Linear):
         return (sum_to_like(ct, a),)
 
 
+class Alias(Linear):
+    """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return a
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (ct,)
+
+
 class Conj(Linear):
     """The complex conjugate; a real operand is returned as it is where its dtype is known.
 
@@ -179,14 +186,14 @@ class Conj(Linear):
             return a
         return a.inputs[0] if a.op is conj else Node([a], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a.conj()
 
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:  # noqa: ARG002
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         return (conj(ct),)
 
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:  # noqa: ARG002
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         return input_types[0]
 
 
@@ -197,7 +204,7 @@ class Real(Linear):
         a = as_node(a, self.name)
         return a if a.type is not None and a.type.is_real else Node([a], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a.real
 
@@ -212,7 +219,7 @@ class Imag(Linear):
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a.imag if a.is_complex() else torch.zeros_like(a)
 
@@ -257,6 +264,7 @@ expand_like = ExpandLike()
 expand_as = ExpandAs()
 broadcast_to = BroadcastTo()
 broadcast = Broadcast()
+alias = Alias()
 conj = Conj()
 real = Real()
 imag = Imag()

@@ -29,7 +29,7 @@ def _dims(dim: Dims) -> int | tuple[int, ...] | None:
     return tuple(dim) or None
 
 
-def _reduction_attrs(dim: Dims, keepdim: bool) -> dict[str, Any]:  # noqa: FBT001 torch's parameter
+def _reduction_attrs(dim: Dims, keepdim: bool) -> dict[str, Any]:
     return {'dim': _dims(dim), 'keepdim': bool(keepdim)}
 
 
@@ -60,7 +60,7 @@ def _count(like: torch.Tensor, attrs: dict[str, Any]) -> int:
 class Reduction(Op):
     """Base of the ops that reduce the axes ``dim`` (an int, several, or ``None`` for all)."""
 
-    def __call__(self, a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+    def __call__(self, a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
         """Build the node.
 
         Parameters
@@ -204,7 +204,7 @@ class Logsumexp(Reduction):
 class _Position(Step):
     """Base of ``argmax`` and ``argmin``."""
 
-    def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+    def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:
         """Build the node; without ``dim``, the position in the flattened tensor."""
         return Node([as_node(a, self.name)], self, _reduction_attrs(dim, keepdim))
 
@@ -230,7 +230,7 @@ class CumSum(Linear):
 
     name = 'cumsum'
 
-    def __call__(self, a: Operand, dim: int, reverse: bool = False) -> Node:  # noqa: FBT001, FBT002 an attr
+    def __call__(self, a: Operand, dim: int, reverse: bool = False) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim, 'reverse': reverse})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -256,7 +256,7 @@ argmin = Argmin()
 cumsum = CumSum()
 
 
-def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:
     """Return the variance of a real operand along axes, from its deviations from the mean.
 
     Parameters
@@ -284,8 +284,6 @@ def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1
     return Node([deviation * deviation], mean, attrs)
 
 
-def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:  # noqa: FBT001, FBT002 torch's parameter
+def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:
     """Return the standard deviation: the root of :func:`var`, with its parameters."""
     return var(a, dim, keepdim, correction) ** 0.5
-
-

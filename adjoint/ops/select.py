@@ -38,7 +38,8 @@ class Where(Op):
     def _branches(self, node: Node, given: Sequence[Any]) -> tuple[Any, Any]:
         """Return what stands for ``a`` and for ``b``; numbers from ``attrs`` among the given."""
         rest = iter(given)
-        return tuple(node.attrs[name] if name in node.attrs else next(rest) for name in 'ab')  # pyright: ignore[reportReturnType] two of them
+        a, b = (node.attrs[name] if name in node.attrs else next(rest) for name in 'ab')
+        return a, b
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         condition, *given = input_values
@@ -81,7 +82,7 @@ class Maximum(Binary):
     formula = 'Max(a, b)'
     kernel = torch.maximum
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(a, b), preference(b, a)
 
 
@@ -96,7 +97,7 @@ class Minimum(Binary):
     formula = 'Min(a, b)'
     kernel = torch.minimum
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(b, a), preference(a, b)
 
 
@@ -121,7 +122,7 @@ class Clamp(Unary):
     The cotangent passes at the bounds themselves.
     """
 
-    def __call__(self, x: Operand, min: Number | None = None, max: Number | None = None) -> Node:  # noqa: A002 torch's names
+    def __call__(self, x: Operand, min: Number | None = None, max: Number | None = None) -> Node:
         if min is None and max is None:
             msg = 'clamp takes a lower bound, an upper bound, or both, and got neither'
             raise TensorTypeError(msg)

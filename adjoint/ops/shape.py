@@ -11,9 +11,9 @@ from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear, sizes_of, sum_to_like
 
 __all__ = [
-    'Cat', 'CatPart', 'ExpandAs3d', 'Flatten', 'Flip', 'Permute', 'Reshape', 'ReshapeLike', 'Squeeze', 'Transpose',
-    'Tril', 'Triu', 'Unsqueeze', 'cat', 'cat_part', 'expand_as_3d', 'flatten', 'flip', 'permute', 'reshape',
-    'reshape_like', 'squeeze', 'stack', 'transpose', 'tril', 'triu', 'unsqueeze',
+    'Cat', 'CatPart', 'ExpandAs3d', 'Flatten', 'Flip', 'Permute', 'Reshape', 'ReshapeLike', 'Squeeze',
+    'Transpose', 'Tril', 'Triu', 'Unsqueeze', 'cat', 'cat_part', 'expand_as_3d', 'flatten', 'flip',
+    'permute', 'reshape', 'reshape_like', 'squeeze', 'stack', 'transpose', 'tril', 'triu', 'unsqueeze',
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class ReshapeLike(Linear):
             return a
         return Node([a, like], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
         return a.reshape(like.shape)
 
@@ -100,7 +100,7 @@ class ExpandAs3d(Linear):
     def __call__(self, a: Operand, b: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         return a.unsqueeze(1).expand(b.shape)
 
@@ -205,8 +205,9 @@ class CatPart(Linear):
         return Node([a, *y.inputs], self, {'dim': y.attrs['dim'], 'position': position})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        a, *parts = input_values
-        dim, position = node.attrs['dim'], node.attrs['position']
+        a, parts = input_values[0], input_values[1:]
+        dim: int = node.attrs['dim']
+        position: int = node.attrs['position']
         start = sum(p.shape[dim] for p in parts[:position])
         part = a.narrow(dim, start, parts[position].shape[dim])
         return part.to(parts[position].dtype)

@@ -7,8 +7,8 @@ import torch
 from adjoint.ops.elementwise import Binary, Step, Unary
 
 __all__ = [
-    'Ceil', 'Equal', 'Floor', 'GreaterThan', 'GreaterThanOrEqual', 'IsGreater',
-    'IsGreaterOrEqual', 'IsLess', 'IsLessOrEqual', 'IsNotEqual', 'Preference', 'Round', 'Sign', 'Trunc', 'ceil', 'eq',
+    'Ceil', 'Equal', 'Floor', 'GreaterThan', 'GreaterThanOrEqual', 'IsGreater', 'IsGreaterOrEqual',
+    'IsLess', 'IsLessOrEqual', 'IsNotEqual', 'Preference', 'Round', 'Sign', 'Trunc', 'ceil', 'eq',
     'floor', 'ge', 'greater', 'greater_equal', 'gt', 'le', 'lt', 'ne', 'preference', 'round_', 'sign',
     'trunc',
 ]  # fmt: skip

@@ -4,7 +4,9 @@
 names are those of our ops; the others, and those whose parameters differ, are written out here.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +15,17 @@ import torch.nn.functional as F  # noqa: N812 torch's usual name
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node, Operand, as_node, hand_over
 from adjoint.core.op import Op
-from adjoint.ops import activation, arithmetic, contraction, creation, linear, reduction, select, shape
-from adjoint.ops.index import gather, getitem, index_add, index_select, scatter_add
+from adjoint.ops import (
+    activation,
+    arithmetic,
+    contraction,
+    creation,
+    linear,
+    reduction,
+    select,
+    shape,
+)
+from adjoint.ops.index import gather, getitem
 from adjoint.ops.normalise import layernorm
 from adjoint.ops.step import round_
 
@@ -29,9 +40,7 @@ class Extreme(NamedTuple):
 
 
 def _extreme(whole: Op, position: Op, pairwise: Op) -> Callable[..., Node | Extreme]:
-    def extreme(
-        a: Operand, dim: int | Operand | None = None, keepdim: bool = False  # noqa: FBT001, FBT002 torch's parameter
-    ) -> Node | Extreme:
+    def extreme(a: Operand, dim: int | Operand | None = None, keepdim: bool = False) -> Node | Extreme:
         if dim is None:
             return whole(a)
         if not isinstance(dim, int):
@@ -43,7 +52,7 @@ def _extreme(whole: Op, position: Op, pairwise: Op) -> Callable[..., Node | Extr
             return Extreme(values, indices)
         return Extreme(shape.squeeze(values, dim), shape.squeeze(indices, dim))
 
-    extreme.__doc__ = f"""Return {whole.name} of everything, {pairwise.name} of two operands, or along an axis.
+    extreme.__doc__ = f"""Return {whole.name} of everything, {pairwise.name} of two, or along an axis.
 
     Parameters
     ----------
@@ -70,7 +79,7 @@ min_ = _extreme(reduction.amin, reduction.argmin, select.minimum)
 class Detach(creation.Creation):
     """``a`` itself, with no derivative flowing through."""
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:  # noqa: ARG002
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a
 
@@ -125,10 +134,10 @@ def _softmax(op: Op) -> Callable[..., Node]:
 def _reduction(op: Callable[..., Node]) -> Callable[..., Node]:
     def along(
         x: Operand,
-        dim: Any = None,  # noqa: ANN401 torch's dims
-        keepdim: bool = False,  # noqa: FBT001, FBT002 torch's parameter
+        dim: Any = None,
+        keepdim: bool = False,
         *,
-        axis: Any = None,  # noqa: ANN401 torch's dims
+        axis: Any = None,
         dtype: torch.dtype | None = None,
     ) -> Node:
         x = x if dtype is None else linear.cast(as_node(x, 'sum'), dtype)
@@ -145,15 +154,18 @@ def _scaled(op: Op) -> Callable[..., Node]:
 
 
 def _reversed(op: Op) -> Callable[..., Node]:
-    return lambda a, b: op(b, a)
+    def swapped(a: Operand, b: Operand) -> Node:
+        return op(b, a)
+
+    return swapped
 
 
-def _to(x: Node, *args: Any, **kwargs: Any) -> Node:  # noqa: ANN401 torch's forms
+def _to(x: Node, *args: Any, **kwargs: Any) -> Node:
     dtypes = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.dtype)]
     others = [a for a in args if isinstance(a, (Node, torch.Tensor))]
     if dtypes:
         return linear.cast(x, dtypes[0])
-    if others and others[0].dtype is not None:
+    if others:
         return linear.cast(x, others[0].dtype)
     msg = 'a node has no device to be moved from: give its variable on the device that you want'
     raise UnsupportedOpError(msg)
@@ -163,11 +175,15 @@ def _same(x: Node, *_: object, **__: object) -> Node:
     return x
 
 
-def _clamp(x: Operand, min: float | None = None, max: float | None = None) -> Node:  # noqa: A002 torch's names
+def _clamp(x: Operand, min: Any = None, max: Any = None) -> Node:
     if isinstance(min, (Node, torch.Tensor)) or isinstance(max, (Node, torch.Tensor)):
         y = x if min is None else select.maximum(x, min)
         return as_node(y if max is None else select.minimum(y, max), 'clamp')
     return select.clamp(x, min, max)
+
+
+def _clamp_max(x: Operand, max: Any) -> Node:
+    return _clamp(x, None, max)
 
 
 # Names whose parameters or meaning are torch's own; beside them every op of ours under its own name.
@@ -178,25 +194,21 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'bmm': contraction.matmul,
     'broadcast_to': linear.broadcast_to,
     'clamp': _clamp,
-    'clamp_max': lambda x, max: _clamp(x, None, max),
-    'clamp_min': lambda x, min: _clamp(x, min),
+    'clamp_max': _clamp_max,
+    'clamp_min': _clamp,
     'clip': _clamp,
     'clone': _same,
     'concat': shape.cat,
     'contiguous': _same,
     'cross_entropy': _cross_entropy,
-    'cumsum': lambda x, dim: reduction.cumsum(x, dim),
     'detach': detach,
     'divide': arithmetic.div,
     'dot': contraction.matmul,
-    'double': lambda x: linear.cast(x, torch.float64),
+    'double': partial(linear.cast, dtype=torch.float64),
     'expand': linear.broadcast_to,
-    'float': lambda x: linear.cast(x, torch.float32),
-    'gelu': lambda x: activation.gelu(x),
+    'float': partial(linear.cast, dtype=torch.float32),
     'getitem': getitem,
-    'half': lambda x: linear.cast(x, torch.float16),
-    'index_add': lambda a, dim, index, source: index_add(a, dim, index, source),
-    'index_select': lambda a, dim, index: index_select(a, dim, index),
+    'half': partial(linear.cast, dtype=torch.float16),
     'layer_norm': _layer_norm,
     'linear': _linear,
     'logsigmoid': activation.log_sigmoid,
@@ -210,10 +222,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'negative': arithmetic.neg,
     'numel': Node.numel,
     'pow': arithmetic.pow_,
-    'relu': lambda x, inplace=False: activation.relu(x),  # noqa: ARG005 torch's parameter
     'round': round_,
     'rsub': _reversed(arithmetic.sub),
-    'scatter_add': lambda a, dim, index, source: scatter_add(a, dim, index, source),
     'softmax': _softmax(activation.softmax),
     'log_softmax': _softmax(activation.log_softmax),
     'stack': shape.stack,
@@ -222,7 +232,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'subtract': _scaled(arithmetic.sub),
     'sum': _reduction(reduction.sum_),
     'swapaxes': shape.transpose,
-    't': lambda x: shape.transpose(x, 0, 1),
+    't': partial(shape.transpose, dim0=0, dim1=1),
     'to': _to,
     'true_divide': arithmetic.div,
     'type_as': _to,
@@ -234,25 +244,38 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 # Operators as torch calls them when a tensor stands on the left of a node.
 _OPERATORS = {
     '__add__': 'add', '__radd__': 'add', '__sub__': 'sub', '__rsub__': 'rsub', '__mul__': 'mul',
-    '__rmul__': 'mul', '__truediv__': 'div', '__matmul__': 'matmul', '__pow__': 'pow', '__getitem__': 'getitem',
-    '__gt__': 'gt', '__ge__': 'ge', '__lt__': 'lt', '__le__': 'le', '__neg__': 'neg', '__abs__': 'abs',
+    '__rmul__': 'mul', '__truediv__': 'div', '__matmul__': 'matmul', '__pow__': 'pow',
+    '__getitem__': 'getitem', '__gt__': 'gt', '__ge__': 'ge', '__lt__': 'lt', '__le__': 'le',
+    '__neg__': 'neg', '__abs__': 'abs',
 }  # fmt: skip
 
 
+def _by_torch_names(op: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """Take torch's keywords for the leading operands, and refuse options that the op does not have."""
+    accepted = _parameters(op.__call__ if isinstance(op, Op) else op)
+    defaults = {name: p.default for name, p in _parameters(function).items()}
 
-def _by_torch_names(op: Callable[..., Any]) -> Callable[..., Any]:
-    """Take torch's keywords for the leading operands, and refuse ``out``."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 torch's forms
-        if kwargs.pop('out', None) is not None:
-            msg = 'out= has no meaning on a node: use the returned node'
-            raise UnsupportedOpError(msg)
+    def call(*args: Any, **kwargs: Any) -> Any:
         for keyword in ('input', 'self', 'other', 'tensors'):
-            if keyword in kwargs:
+            if keyword in kwargs and keyword not in accepted:
                 args = (*args, kwargs.pop(keyword))
+        for keyword in kwargs.keys() - accepted.keys():
+            # Python functions of torch pass all of their options on, at their defaults too.
+            value = kwargs.pop(keyword)
+            if value is not None and value != defaults.get(keyword):
+                name = getattr(function, '__name__', repr(function))
+                msg = f'{name}({keyword}={value!r}) on a node: adjoint has {name} without that option'
+                raise UnsupportedOpError(msg)
         return op(*args, **kwargs)
 
     return call
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    try:
+        return dict(inspect.signature(function).parameters)
+    except ValueError:
+        return {}  # built in
 
 
 def connect(registry: Mapping[str, Op]) -> None:
@@ -260,11 +283,10 @@ def connect(registry: Mapping[str, Op]) -> None:
     named: dict[str, Callable[..., Any]] = {**registry, **_SPECIAL}
     functions: dict[Callable[..., Any], Callable[..., Any]] = {}
     for name, op in {**named, **{k: named[v] for k, v in _OPERATORS.items()}}.items():
-        call = _by_torch_names(op)
         for place in (torch, torch.Tensor, F, torch.special):
             function = getattr(place, name, None)
             if callable(function):
-                functions.setdefault(function, call)
+                functions.setdefault(function, _by_torch_names(op, function))
     operators = {
         'add': arithmetic.add, 'sub': arithmetic.sub, 'mul': arithmetic.mul, 'div': arithmetic.div,
         'pow': arithmetic.pow_, 'matmul': contraction.matmul, 'neg': arithmetic.neg, 'abs': arithmetic.abs_,

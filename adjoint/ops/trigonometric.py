@@ -23,7 +23,7 @@ class Sin(Unary):
     formula = 'sin(x)'
     kernel = torch.sin
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return cos(x)
 
 
@@ -33,7 +33,7 @@ class Cos(Unary):
     formula = 'cos(x)'
     kernel = torch.cos
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return -sin(x)
 
 
@@ -43,7 +43,7 @@ class Tan(Unary):
     formula = 'tan(x)'
     kernel = torch.tan
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return y * y + 1
 
 
@@ -53,7 +53,7 @@ class Asin(Unary):
     formula = 'asin(x)'
     kernel = torch.asin
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return rsqrt(1 - x * x)
 
 
@@ -63,7 +63,7 @@ class Acos(Unary):
     formula = 'acos(x)'
     kernel = torch.acos
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return -rsqrt(1 - x * x)
 
 
@@ -73,7 +73,7 @@ class Atan(Unary):
     formula = 'atan(x)'
     kernel = torch.atan
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * x + 1)
 
 
@@ -83,7 +83,7 @@ class Sinh(Unary):
     formula = 'sinh(x)'
     kernel = torch.sinh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return cosh(x)
 
 
@@ -93,7 +93,7 @@ class Cosh(Unary):
     formula = 'cosh(x)'
     kernel = torch.cosh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return sinh(x)
 
 
@@ -103,7 +103,7 @@ class Tanh(Unary):
     formula = 'tanh(x)'
     kernel = torch.tanh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 - y * y
 
 
@@ -113,7 +113,7 @@ class Asinh(Unary):
     formula = 'asinh(x)'
     kernel = torch.asinh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return rsqrt(x * x + 1)
 
 
@@ -123,7 +123,7 @@ class Acosh(Unary):
     formula = 'acosh(x)'
     kernel = torch.acosh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         # Not rsqrt(x * x - 1): the product of the roots has the right branch for complex x.
         return rsqrt(x - 1) * rsqrt(x + 1)
 
@@ -134,7 +134,7 @@ class Atanh(Unary):
     formula = 'atanh(x)'
     kernel = torch.atanh
 
-    def partial(self, y: Node, x: Node) -> Partial:  # noqa: ARG002
+    def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (1 - x * x)
 
 
@@ -149,7 +149,7 @@ class Atan2(Binary):
     formula = 'atan2(a, b)'
     kernel = torch.atan2
 
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:  # noqa: ARG002
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         # Divided twice by the distance, so that its square neither overflows nor vanishes.
         distance = _nonzero(hypot(a, b))
         return b / distance / distance, -(a / distance / distance)
