@@ -1,8 +1,19 @@
-"""Automatic differentiation on PyTorch tensors in which the derivative is a graph that you can hold."""
+"""Automatic differentiation on PyTorch tensors in which the derivative is a graph that you can hold.
+
+Three levels, one graph: ``Variable``, ops, ``gradients`` and ``Evaluator``; ``grad`` and ``value_and_grad``
+of plain Python functions; and the tools that take what either makes: ``check_op``, ``check_gradients``,
+``numeric``, ``symbolic``, ``to_text``, ``to_latex``.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.reverse import gradients
-from adjoint.core.errors import *
+from adjoint.core.errors import (
+    AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
+    TensorTypeError, UnsupportedOpError,
+)  # fmt: skip
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
@@ -10,24 +21,104 @@ from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
 from adjoint.ops import registry
-from adjoint.ops.activation import *
-from adjoint.ops.arithmetic import *
-from adjoint.ops.arithmetic import abs_ as abs, pow_ as pow
-from adjoint.ops.contract import *
-from adjoint.ops.contraction import *
-from adjoint.ops.creation import *
-from adjoint.ops.exponential import *
-from adjoint.ops.index import *
-from adjoint.ops.kinds import *
-from adjoint.ops.linear import *
-from adjoint.ops.normalise import *
-from adjoint.ops.reduction import *
-from adjoint.ops.reduction import sum_ as sum
-from adjoint.ops.select import *
-from adjoint.ops.shape import *
-from adjoint.ops.step import *
-from adjoint.ops.step import round_ as round
+from adjoint.ops.activation import (
+    gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
+)  # fmt: skip
+from adjoint.ops.arithmetic import (
+    abs_ as abs, add, add_by_const, div, div_by_const, mul, mul_by_const, neg, pow_ as pow, reciprocal,
+    rsqrt, sgn, sqrt, square, sub,
+)  # fmt: skip
+from adjoint.ops.contract import (
+    AddByConstOp, AddOp, BroadcastOp, DivByConstOp, DivOp, ExpandAsOp, ExpandAsOp3d, GreaterThanOp,
+    LayerNormOp, LogOp, MatMulLayerNormOp, MatMulOp, MatMulSoftmaxOp, MeanOp, MulByConstOp, MulOp,
+    OnesLikeOp, PlaceholderOp, PowerOp, ReLUOp, SoftmaxOp, SqrtOp, SubOp, SumOp, TransposeOp, ZerosLikeOp,
+    power, sum_op,
+)  # fmt: skip
+from adjoint.ops.contraction import (
+    matmul,
+)  # fmt: skip
+from adjoint.ops.creation import (
+    Variable, constant, ones_like, placeholder, zeros_like,
+)  # fmt: skip
+from adjoint.ops.exponential import (
+    erf, erfc, exp, expm1, log, log10, log1p, log2,
+)  # fmt: skip
+from adjoint.ops.index import (
+    gather, getitem, index_add, index_select, scatter_add, ungetitem,
+)  # fmt: skip
+from adjoint.ops.kinds import (
+    Binary, Creation, Elementwise, Fused, Linear, Multilinear, Reduction, Step, Unary,
+)  # fmt: skip
+from adjoint.ops.linear import (
+    alias, broadcast, broadcast_to, cast, conj, expand_as, expand_like, imag, real, sum_to_like,
+)  # fmt: skip
+from adjoint.ops.normalise import (
+    layernorm, matmul_layernorm, matmul_softmax,
+)  # fmt: skip
+from adjoint.ops.reduction import (
+    amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum_ as sum, var,
+)  # fmt: skip
+from adjoint.ops.select import (
+    clamp, maximum, minimum, where,
+)  # fmt: skip
+from adjoint.ops.shape import (
+    cat, expand_as_3d, flatten, flip, permute, reshape, reshape_like, squeeze, stack, transpose, tril,
+    triu, unsqueeze,
+)  # fmt: skip
+from adjoint.ops.step import (
+    ceil, eq, floor, ge, greater, greater_equal, gt, le, lt, ne, preference, round_ as round, sign, trunc,
+)  # fmt: skip
+from adjoint.ops.trigonometric import (
+    acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
+)  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
-from adjoint.ops.trigonometric import *
+from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.verify import numeric
+from adjoint.view.text import to_text
+
+if TYPE_CHECKING:
+    from adjoint.verify import symbolic
+    from adjoint.verify.check import check_gradients, check_op
+    from adjoint.view.latex import to_latex
+
+__all__ = [
+    'AddByConstOp', 'AddOp', 'AdjointError', 'Binary', 'BroadcastOp', 'Creation', 'DivByConstOp', 'DivOp',
+    'Elementwise', 'Evaluator', 'ExpandAsOp', 'ExpandAsOp3d', 'Fused', 'GreaterThanOp', 'LayerNormOp',
+    'Linear', 'Location', 'LogOp', 'MatMulLayerNormOp', 'MatMulOp', 'MatMulSoftmaxOp', 'MeanOp',
+    'MissingInputError', 'MulByConstOp', 'MulOp', 'Multilinear', 'NoSuchAttribute', 'Node',
+    'NonDifferentiableError', 'OnesLikeOp', 'Op', 'PlaceholderOp', 'PowerOp', 'ReLUOp', 'Reduction',
+    'RuleError', 'ShapeError', 'SoftmaxOp', 'SqrtOp', 'Step', 'SubOp', 'SumOp', 'TensorType',
+    'TensorTypeError', 'TransposeOp', 'Unary', 'UnsupportedOpError', 'Variable', 'ZerosLikeOp',
+    '__version__', 'abs', 'acos', 'acosh', 'add', 'add_by_const', 'alias', 'amax', 'amin', 'argmax',
+    'argmin', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'broadcast', 'broadcast_to', 'cast', 'cat',
+    'ceil', 'check_gradients', 'check_op', 'clamp', 'conj', 'constant', 'cos', 'cosh', 'cumsum', 'detach',
+    'div', 'div_by_const', 'eq', 'erf', 'erfc', 'exp', 'expand_as', 'expand_as_3d', 'expand_like',
+    'expm1', 'flatten', 'flip', 'floor', 'gather', 'ge', 'gelu', 'getitem', 'grad', 'gradients',
+    'greater', 'greater_equal', 'gt', 'hypot', 'imag', 'index_add', 'index_select', 'layernorm', 'le',
+    'log', 'log10', 'log1p', 'log2', 'log_sigmoid', 'log_softmax', 'logsumexp', 'lt', 'matmul',
+    'matmul_layernorm', 'matmul_softmax', 'max', 'maximum', 'mean', 'min', 'minimum', 'mul',
+    'mul_by_const', 'ne', 'neg', 'numeric', 'ones_like', 'permute', 'placeholder', 'pow', 'power',
+    'preference', 'pushforward', 'real', 'reciprocal', 'registry', 'relu', 'reshape', 'reshape_like',
+    'round', 'rsqrt', 'scatter_add', 'sgn', 'sigmoid', 'sign', 'silu', 'sin', 'sinh', 'softmax',
+    'softplus', 'sqrt', 'square', 'squeeze', 'stack', 'std', 'sub', 'sum', 'sum_op', 'sum_to_like',
+    'symbolic', 'tan', 'tanh', 'to_latex', 'to_text', 'topological_sort', 'transpose', 'tril', 'triu',
+    'trunc', 'ungetitem', 'unsqueeze', 'value_and_grad', 'var', 'where', 'zeros_like',
+]  # fmt: skip
 
 __version__ = '0.1.0'
+
+# What needs sympy is imported when it is first asked for: it would add a quarter to the time of the import.
+_ON_DEMAND = {
+    'check_gradients': 'adjoint.verify.check',
+    'check_op': 'adjoint.verify.check',
+    'symbolic': 'adjoint.verify.symbolic',
+    'to_latex': 'adjoint.view.latex',
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_DEMAND:
+        msg = f'module {__name__!r} has no attribute {name!r}'
+        raise AttributeError(msg)
+    module = importlib.import_module(_ON_DEMAND[name])
+    return module if name == 'symbolic' else getattr(module, name)
