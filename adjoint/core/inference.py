@@ -48,18 +48,19 @@ _cache: dict[tuple[Any, ...], TensorType | None] = {}
 
 
 def infer_type(node: 'Node') -> TensorType | None:
-    """Return the type of a node from those of its inputs, or ``None`` where one of them is not known.
+    """Return the type of a node from those of its inputs, all of which have one.
+
+    Returns
+    -------
+    TensorType or None
+        ``None`` where it is not known before the run.
 
     Raises
     ------
     ShapeError
         The types are known and do not fit the op.
     """
-    types: list[TensorType] = []
-    for given in node.inputs:
-        if given.type is None:
-            return None
-        types.append(given.type)
+    types = [t for x in node.inputs if (t := x.type) is not None]
     key = _key(node, types)
     if key is not None and key in _cache:
         return _cache[key]

@@ -77,20 +77,19 @@ class Node:
         type: TensorType | None = None,
     ) -> None:
         inputs = list(inputs)
+        inferable = type is None
         for given in inputs:
             if given.__class__ is not Node:
-                msg = (
-                    f'an input of {op!r} is {_described(given)}, and a node takes nodes: wrap a '
-                    f'tensor or number in adjoint.constant(...), or call the op, which does it for you'
-                )
-                raise TensorTypeError(msg)
+                raise _not_a_node(given, op)
+            if given.type is None:
+                inferable = False
         _set_inputs(self, inputs)
         _set_op(self, op)
         _set_attrs(self, dict(attrs) if attrs else {})
         _set_name(self, name)
         _set_site(self, calling_site())
         _set_pack(self, None)
-        _set_type(self, infer_type(self) if type is None else type)
+        _set_type(self, infer_type(self) if inferable else type)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = (
@@ -418,6 +417,13 @@ def as_node(operand: Operand, wanted_by: str) -> Node:
         f'{_described(operand)}{_remedy(operand)}\n{location_of(calling_site())}'
     )
     raise TensorTypeError(msg)
+
+
+def _not_a_node(given: object, op: 'Op') -> TensorTypeError:
+    return TensorTypeError(
+        f'an input of {op!r} is {_described(given)}, and a node takes nodes: wrap a tensor or number in '
+        f'adjoint.constant(...), or call the op, which does it for you'
+    )
 
 
 def _bounded(text: str) -> str:

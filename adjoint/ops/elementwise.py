@@ -74,7 +74,7 @@ class Unary(Elementwise):
 
     def __call__(self, x: Operand) -> Node:
         """Build the node."""
-        return Node([as_node(x, self.name)], self)
+        return Node([x if x.__class__ is Node else as_node(x, self.name)], self)
 
     def partial(self, y: Node, x: Node) -> Partial:
         """Return dy/dx, entry by entry; ``y`` is the node itself."""
@@ -107,6 +107,8 @@ class Binary(Elementwise):
 
     def __call__(self, a: Operand, b: Operand) -> Node:
         """Build the node."""
+        if a.__class__ is Node and b.__class__ is Node:
+            return Node([a, b], self)  # pyright: ignore[reportArgumentType] nodes, as just seen
         if isinstance(b, _NUMBERS):
             if isinstance(a, _NUMBERS):
                 a = as_node(a, self.name)
