@@ -52,14 +52,14 @@ def depth_figures(rounds: int) -> list[tuple[str, float, str]]:
         ('untyped', ad.Variable('x')),
         ('typed', ad.Variable('x', shape=(4,), dtype=torch.float64)),
     ):
-        value = torch.full((4,), 0.5, dtype=torch.float64)
+        values = {x: torch.full((4,), 0.5, dtype=torch.float64)}
         build = min(seconds(lambda x=x: chain(x)) for _ in range(rounds))
         y = chain(x)
         backward = min(seconds(lambda x=x, y=y: ad.gradients(y, [x])) for _ in range(rounds))
         (g,) = ad.gradients(y, [x])
         nodes = len(ad.topological_sort(g))
         evaluator = ad.Evaluator([g])
-        run = min(seconds(lambda x=x, e=evaluator: e.run({x: value})) for _ in range(rounds))
+        run = min(seconds(lambda e=evaluator, v=values: e.run(v)) for _ in range(rounds))
         figures += [
             (f'{kind}: build', DEPTH / build, 'nodes/s'),
             (f'{kind}: gradients, by nodes differentiated', DEPTH / backward, 'nodes/s'),
@@ -94,9 +94,7 @@ def network_ratio(rounds: int) -> float:
 
     ours({'a': a, 'b': b}, x)
     eager()
-    ratios: list[float] = []
-    for _ in range(rounds * 20):
-        ratios.append(seconds(lambda: ours({'a': a, 'b': b}, x)) / seconds(eager))
+    ratios = [seconds(lambda: ours({'a': a, 'b': b}, x)) / seconds(eager) for _ in range(rounds * 20)]
     return statistics.median(ratios)
 
 

@@ -4,6 +4,7 @@ Named sizes are probed: the op runs twice with different stand-ins for each name
 result that equals the stand-in of a name both times is that name.
 """
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,9 @@ _OTHER_PRIMES = (
 
 _CACHE_LIMIT = 20_000
 _PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
+
+# What torch says when an op asks a tensor without data for its data.
+_NEEDS_DATA = re.compile(r'[mM]eta (device|tensor|backend)|data is not allocated|data pointer')
 
 # A pure cache: (op, attrs, types of the inputs) -> type. Cleared when full; losing an entry costs time.
 _cache: dict[tuple[Any, ...], TensorType | None] = {}
@@ -158,7 +162,7 @@ def _probe(
         except AdjointError:
             raise
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            if 'meta' in str(error).lower():
+            if _NEEDS_DATA.search(str(error)):
                 return None
             failure = failure or error
         else:

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import torch
 
+from adjoint.core import table
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
 from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
 from adjoint.core.inference import infer_type
 from adjoint.core.source import Location, Site, calling_site, location_of
 from adjoint.core.tensor_type import TensorType
+from adjoint.core.wording import bounded, described
 
 if TYPE_CHECKING:
     from adjoint.core.op import Op
 
-__all__ = ['Node', 'Number', 'Operand', 'as_node', 'hand_over']
+__all__ = ['Node', 'Number', 'Operand']
 
 Number: TypeAlias = bool | int | float | complex
-
-_NAME_LIMIT = 40
 
 
 class Node:
@@ -80,7 +80,11 @@ class Node:
         inferable = type is None
         for given in inputs:
             if given.__class__ is not Node:
-                raise _not_a_node(given, op)
+                msg = (
+                    f'an input of {op!r} is {described(given)}, and a node takes nodes: wrap a tensor or '
+                    f'number in adjoint.constant(...), or call the op, which does it for you'
+                )
+                raise TensorTypeError(msg)
             if given.type is None:
                 inferable = False
         _set_inputs(self, inputs)
@@ -110,7 +114,7 @@ class Node:
         if self.given_name:
             return self.given_name
         described = self.op.describe(self, [i.given_name or i.op.name for i in self.inputs])
-        return _bounded(described)
+        return bounded(described)
 
     def __str__(self) -> str:
         return self.name
@@ -130,7 +134,7 @@ class Node:
             raise AttributeError(name)
         if name in self.attrs:
             return self.attrs[name]
-        method = _handed.get('.' + name)
+        method = table.METHODS.get(name)
         if method is not None:
             return partial(method, self)
         hint = ' and adjoint has no op for that tensor method' if hasattr(torch.Tensor, name) else ''
@@ -242,74 +246,74 @@ class Node:
     # -- operators ----------------------------------------------------------------------------
 
     def __add__(self, other: 'Operand') -> 'Node':
-        return _handed['add'](self, other)
+        return table.OPERATORS['add'](self, other)
 
     def __radd__(self, other: 'Operand') -> 'Node':
-        return _handed['add'](other, self)
+        return table.OPERATORS['add'](other, self)
 
     def __sub__(self, other: 'Operand') -> 'Node':
-        return _handed['sub'](self, other)
+        return table.OPERATORS['sub'](self, other)
 
     def __rsub__(self, other: 'Operand') -> 'Node':
-        return _handed['sub'](other, self)
+        return table.OPERATORS['sub'](other, self)
 
     def __mul__(self, other: 'Operand') -> 'Node':
-        return _handed['mul'](self, other)
+        return table.OPERATORS['mul'](self, other)
 
     def __rmul__(self, other: 'Operand') -> 'Node':
-        return _handed['mul'](other, self)
+        return table.OPERATORS['mul'](other, self)
 
     def __truediv__(self, other: 'Operand') -> 'Node':
-        return _handed['div'](self, other)
+        return table.OPERATORS['div'](self, other)
 
     def __rtruediv__(self, other: 'Operand') -> 'Node':
-        return _handed['div'](other, self)
+        return table.OPERATORS['div'](other, self)
 
     def __pow__(self, other: 'Operand') -> 'Node':
-        return _handed['pow'](self, other)
+        return table.OPERATORS['pow'](self, other)
 
     def __rpow__(self, other: 'Operand') -> 'Node':
-        return _handed['pow'](other, self)
+        return table.OPERATORS['pow'](other, self)
 
     def __matmul__(self, other: 'Operand') -> 'Node':
-        return _handed['matmul'](self, other)
+        return table.OPERATORS['matmul'](self, other)
 
     def __rmatmul__(self, other: 'Operand') -> 'Node':
-        return _handed['matmul'](other, self)
+        return table.OPERATORS['matmul'](other, self)
 
     def __gt__(self, other: 'Operand') -> 'Node':
-        return _handed['gt'](self, other)
+        return table.OPERATORS['gt'](self, other)
 
     def __ge__(self, other: 'Operand') -> 'Node':
-        return _handed['ge'](self, other)
+        return table.OPERATORS['ge'](self, other)
 
     def __lt__(self, other: 'Operand') -> 'Node':
-        return _handed['lt'](self, other)
+        return table.OPERATORS['lt'](self, other)
 
     def __le__(self, other: 'Operand') -> 'Node':
-        return _handed['le'](self, other)
+        return table.OPERATORS['le'](self, other)
 
     def __neg__(self) -> 'Node':
-        return _handed['neg'](self)
+        return table.OPERATORS['neg'](self)
 
     def __pos__(self) -> 'Node':
         return self
 
     def __abs__(self) -> 'Node':
-        return _handed['abs'](self)
+        return table.OPERATORS['abs'](self)
 
     def __getitem__(self, index: object) -> 'Node':
-        return _handed['getitem'](self, index)
+        return table.OPERATORS['getitem'](self, index)
 
     @property
     def T(self) -> 'Node':  # noqa: N802 torch's name
         """The transpose of a matrix."""
-        return _handed['transpose'](self, 0, 1)
+        return table.OPERATORS['transpose'](self, 0, 1)
 
     @property
     def mT(self) -> 'Node':  # noqa: N802 torch's name
         """The last two axes exchanged."""
-        return _handed['transpose'](self, -2, -1)
+        return table.OPERATORS['transpose'](self, -2, -1)
 
     @classmethod
     def __torch_function__(
@@ -319,7 +323,7 @@ class Node:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        op = _torch_functions.get(func)
+        op = table.TORCH_FUNCTIONS.get(func)
         if op is None:
             name = getattr(func, '__name__', repr(func))
             raise UnsupportedOpError(
@@ -377,68 +381,3 @@ _set_name = Node.__dict__['given_name'].__set__
 _set_site = Node.__dict__['site'].__set__
 _set_type = Node.__dict__['type'].__set__
 _set_pack = Node.__dict__['pack'].__set__
-
-_handed: dict[str, Callable[..., Node]] = {}
-_torch_functions: dict[Callable[..., Any], Callable[..., Node]] = {}
-
-
-def hand_over(
-    ops: Mapping[str, Callable[..., Node]],
-    torch_functions: Mapping[Callable[..., Any], Callable[..., Node]],
-) -> None:
-    """Take the ops behind operators, tensor methods and torch functions; called once, by the room of ops.
-
-    Parameters
-    ----------
-    ops : mapping
-        By name: ``add`` and so on for the operators, ``constant`` for operands that are not nodes, and
-        ``.name`` for the tensor method ``name``.
-    torch_functions : mapping
-        From a function of torch to what it is on nodes.
-    """
-    _handed.update(ops)
-    _torch_functions.update(torch_functions)
-
-
-def as_node(operand: Operand, wanted_by: str) -> Node:
-    """Return a node for an operand: itself, or a constant that holds a tensor or a number.
-
-    Raises
-    ------
-    TensorTypeError
-        The operand is anything else.
-    """
-    if operand.__class__ is Node:
-        return operand  # pyright: ignore[reportReturnType] Node has no subclasses
-    if isinstance(operand, (torch.Tensor, bool, int, float, complex)):
-        return _handed['constant'](operand)
-    msg = (
-        f'{wanted_by} takes nodes, torch tensors and Python numbers as operands, and got '
-        f'{_described(operand)}{_remedy(operand)}\n{location_of(calling_site())}'
-    )
-    raise TensorTypeError(msg)
-
-
-def _not_a_node(given: object, op: 'Op') -> TensorTypeError:
-    return TensorTypeError(
-        f'an input of {op!r} is {_described(given)}, and a node takes nodes: wrap a tensor or number in '
-        f'adjoint.constant(...), or call the op, which does it for you'
-    )
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= _NAME_LIMIT else text[: _NAME_LIMIT - 3] + '...'
-
-
-def _described(value: object) -> str:
-    return f'{_bounded(repr(value))} of type {type(value).__name__}'
-
-
-def _remedy(value: object) -> str:
-    if isinstance(value, str):
-        return f'; a variable of that name is made by Variable({value!r})'
-    if isinstance(value, (list, tuple)):
-        return '; make a tensor of it with torch.tensor(...), or a node with stack([...])'
-    if type(value).__module__ == 'numpy':
-        return '; convert it with torch.as_tensor(...)'
-    return ''

@@ -10,7 +10,8 @@ import torch
 
 from adjoint.core.errors import NonDifferentiableError, UnsupportedOpError
 from adjoint.core.inference import infer_by_compute
-from adjoint.core.node import Node, as_node
+from adjoint.core.node import Node
+from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 
 __all__ = ['Op', 'hand_over_jvp']

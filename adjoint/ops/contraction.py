@@ -5,8 +5,11 @@ from typing import ClassVar
 
 import torch
 
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.errors import TensorTypeError
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.linear import conj
 from adjoint.ops.shape import transpose
 
@@ -68,6 +71,14 @@ class MatMul(Multilinear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         return torch.matmul(a, b)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Infer as any op, and refuse two dtypes, which the kernels refuse and meta tensors do not."""
+        a, b = input_types
+        if a.dtype is not None and b.dtype is not None and a.dtype != b.dtype:
+            msg = f'matmul takes operands of one dtype, and got {a} @ {b}: cast(...) one\n{node.location}'
+            raise TensorTypeError(msg)
+        return super().infer(node, input_types)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, b = node.inputs

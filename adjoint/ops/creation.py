@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import Size, TensorType, size_tuple
 
 __all__ = [

@@ -6,8 +6,9 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.node import Node, Number, Operand, as_node
+from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import conj, expand_like, same_type, sum_to_like
@@ -74,7 +75,7 @@ class Unary(Elementwise):
 
     def __call__(self, x: Operand) -> Node:
         """Build the node."""
-        return Node([x if x.__class__ is Node else as_node(x, self.name)], self)
+        return Node([x if isinstance(x, Node) else as_node(x, self.name)], self)
 
     def partial(self, y: Node, x: Node) -> Partial:
         """Return dy/dx, entry by entry; ``y`` is the node itself."""

@@ -6,12 +6,14 @@ import numbers
 from fractions import Fraction
 from typing import Any
 
-import sympy
+import sympy as untyped_sympy
 
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.op import Op
 
 __all__ = ['exact_number', 'formula_of']
+
+sympy: Any = untyped_sympy  # it ships no types
 
 _LARGEST_DENOMINATOR = 1000
 
@@ -75,8 +77,8 @@ def exact_number(value: complex) -> Any:
     Examples
     --------
     >>> import math
-    >>> exact_number(0.1), exact_number(math.pi / 3), exact_number(math.log(2)), exact_number(0.1234567)
-    (1/10, pi/3, log(2), 0.1234567)
+    >>> exact_number(0.1), exact_number(math.pi / 3), exact_number(math.log(2)), exact_number(1 / 1024)
+    (1/10, pi/3, log(2), 0.0009765625)
     """
     if isinstance(value, complex):
         return exact_number(value.real) + sympy.I * exact_number(value.imag)

@@ -7,7 +7,8 @@ from typing import Any, cast
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
+from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 
 from adjoint.core.errors import ShapeError
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
 
@@ -43,7 +44,8 @@ class Linear(Op):
             return None
         operands = list(node.inputs)
         for i in positions:
-            operands[i] = input_tangents[i] or zeros_like(node.inputs[i])
+            t = input_tangents[i]
+            operands[i] = zeros_like(node.inputs[i]) if t is None else t
         return Node(operands, self, node.attrs)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.ops.activation import softmax
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul

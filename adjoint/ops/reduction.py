@@ -6,8 +6,9 @@ from typing import Any, TypeAlias
 import torch
 
 from adjoint.core.errors import NonDifferentiableError
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Step
 from adjoint.ops.exponential import exp
 from adjoint.ops.linear import Linear

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.node import Node, Number, Operand, as_node
+from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
 from adjoint.ops.linear import expand_like, sum_to_like

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import ShapeError
-from adjoint.core.node import Node, Operand, as_node
+from adjoint.core.node import Node, Operand
+from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear, sizes_of, sum_to_like
 

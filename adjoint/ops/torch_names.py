@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
 
 from adjoint.core.errors import UnsupportedOpError
-from adjoint.core.node import Node, Operand, as_node, hand_over
+from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
+from adjoint.core.operand import as_node
+from adjoint.core.table import hand_over
 from adjoint.ops import (
     activation,
     arithmetic,
@@ -293,5 +295,5 @@ def connect(registry: Mapping[str, Op]) -> None:
         'getitem': getitem, 'transpose': shape.transpose, 'constant': creation.constant,
         **{name: registry[name] for name in ('gt', 'ge', 'lt', 'le')},
     }  # fmt: skip
-    methods = {'.' + name: op for name, op in named.items() if hasattr(torch.Tensor, name)}
-    hand_over({**operators, **methods}, functions)
+    methods = {name: op for name, op in named.items() if hasattr(torch.Tensor, name)}
+    hand_over(operators, methods, functions)

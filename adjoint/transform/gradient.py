@@ -10,7 +10,8 @@ import torch
 
 from adjoint.autodiff.reverse import gradients
 from adjoint.core.errors import ShapeError, TensorTypeError
-from adjoint.core.node import Node, as_node
+from adjoint.core.node import Node
+from adjoint.core.operand import as_node
 from adjoint.execute.evaluator import Evaluator
 from adjoint.transform.trace import Arguments, Cache, free_variables, is_value, leaves_of
 

@@ -11,7 +11,8 @@ import optree
 import torch
 
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
-from adjoint.core.node import Node, as_node
+from adjoint.core.node import Node
+from adjoint.core.operand import as_node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import Variable, placeholder
@@ -151,9 +152,9 @@ def _parameter_names(function: Callable[..., Any], count: int) -> list[str]:
     return named + [f'{rest}{i}' for i in range(count - len(named))]
 
 
-def _path(path: tuple[Any, ...], names: list[str]) -> str:
+def _path(path: tuple[Any, ...], names: 'list[str]') -> str:
     """Return a leaf as the function would write it: ``state['w']``."""
-    first = names[path[1]] if path[0] == 0 else str(path[1])
+    first: str = names[path[1]] if path[0] == 0 else str(path[1])
     return first + ''.join(f'[{k!r}]' for k in path[2:])
 
 

@@ -1,0 +1,67 @@
+# Everything that is done with a checkout, by name. `make` alone says what there is.
+# ARGS= goes to the command behind: make train ARGS='--model mlp', make test ARGS='-k softmax -x'.
+
+# The first that runs and is new enough; only asked for when there is no environment yet.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; \
+	done)
+VENV := .venv
+BIN := $(VENV)/bin
+# The stamp is touched when an installation went through, so that a second call is instant, a changed
+# list of packages installs again, and an installation that broke off is never taken for a good one.
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test lint types check format mutate seeds speed clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Create the environment and install the package in it, to be edited in place
+
+# pip comes last when an environment is made: with it, the environment is whole.
+$(BIN)/pip:
+	@test -n '$(PYTHON)' || { echo 'adjoint needs Python 3.11 or newer, and none was found.' \
+		'Name one: make PYTHON=/path/to/python3.11'; exit 1; }
+	@echo 'Creating the environment in $(VENV) ...'
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo 'Installing the packages (the first time takes minutes: torch is large) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	@touch $(STAMP)
+
+train: $(STAMP) ## Train a transformer on handwritten digits (ARGS='--model mlp', ARGS=--help)
+	$(BIN)/adjoint train $(ARGS)
+
+test: $(STAMP) ## Run the tests, with all examples of the package, the README and the guide
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: $(STAMP) ## Check style, format and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(STAMP) ## Check the types (pyright, strict)
+	$(BIN)/pyright
+
+check: lint types test ## All three: what has to be green before a change goes in
+
+format: $(STAMP) ## Put the files in shape: format, sort imports, apply safe fixes
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+mutate: $(STAMP) ## Break every rule of ours, one at a time; the tests have to notice each
+	$(BIN)/python -m tests.mutate $(ARGS)
+
+seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
+	$(BIN)/python benchmarks/seeds.py $(ARGS)
+
+speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
+	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+clean: ## Remove caches and builds (not the environment, not the runs)
+	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find adjoint benchmarks docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
