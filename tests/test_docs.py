@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import itertools
 import re
 import typing
 from collections.abc import Iterator
@@ -72,16 +73,33 @@ def run_page(text: str, name: str) -> int:
     for fence in blocks:
         if fence.info not in {'python', 'pycon'}:
             pytest.fail(f'{name}, line {fence.line}: every block runs; got ```{fence.info}')
-        if re.search(r'^\s*>>> ', fence.text, re.MULTILINE):
-            parser = doctest.DocTestParser()
-            test = parser.get_doctest(fence.text, namespace, name, name, fence.line - 1)
+    # Blocks of examples that follow each other are one test, since doctest knows the source of the
+    # examples of one test only, and an error message shows the line that made a node blocks before.
+    for are_examples, group in itertools.groupby(blocks, key=has_prompt):
+        if are_examples:
+            examples = [e for fence in group for e in examples_of(fence)]
+            test = doctest.DocTest(examples, namespace, name, name, 0, None)
             if report := run_examples(test, namespace):
                 pytest.fail(report, pytrace=False)
-        else:
+            continue
+        for fence in group:
             # The empty lines in front make a traceback show the line of the page.
             code = compile('\n' * (fence.line - 1) + fence.text, name, 'exec')
             exec(code, namespace)  # noqa: S102 the page's own example
     return len(blocks)
+
+
+def has_prompt(fence: Fence) -> bool:
+    """Whether the block is an interactive session."""
+    return re.search(r'^\s*>>> ', fence.text, re.MULTILINE) is not None
+
+
+def examples_of(fence: Fence) -> list[doctest.Example]:
+    """The examples of a block, each with its line of the page."""
+    examples = doctest.DocTestParser().get_examples(fence.text)
+    for example in examples:
+        example.lineno += fence.line - 1
+    return examples
 
 
 def docstrings(source: str) -> Iterator[tuple[str, str, int]]:
