@@ -9,6 +9,7 @@ from adjoint.core.op import hand_over_jvp
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.creation import zeros_like
+from adjoint.ops.linear import alias
 
 __all__ = ['pushforward']
 
@@ -65,7 +66,8 @@ def pullback_of_pullback(node: Node, tangents: Sequence[Node | None]) -> Node | 
     cotangent, maps tangents of the inputs to the tangent of the node.
     """
     # Any cotangent does: the map is linear in it, so its adjoint does not depend on where it is taken.
-    ct = zeros_like(node)
+    # The alias keeps rules from seeing what it is and leaving it out.
+    ct = alias(zeros_like(node))
     pulled = node.op.gradient(node, ct)
     seeds: dict[Node, Node] = {}
     for cotangent, t in zip(pulled, tangents, strict=True):

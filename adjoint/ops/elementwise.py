@@ -88,7 +88,9 @@ class Unary(Elementwise):
         return [zeros_like(x) if ct is None else ct]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        """Return the tangent times the partial."""
+        """Return the tangent times the partial, or the pullback of the pullback where none is stated."""
+        if type(self).partial is Unary.partial:
+            return super().jvp(node, input_tangents)
         (t,) = input_tangents
         return None if t is None else times(t, self.partial(node, node.inputs[0]))
 
@@ -159,6 +161,8 @@ class Binary(Elementwise):
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         """Return the sum of the tangents times the partials, of the shape of the node."""
+        if type(self).partials is Binary.partials:
+            return super().jvp(node, input_tangents)
         total: Node | None = None
         for (_, partial), t in zip(self._flows(node), input_tangents, strict=True):
             term = None if t is None else times(t, partial)

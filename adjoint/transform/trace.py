@@ -154,7 +154,7 @@ def _parameter_names(function: Callable[..., Any], count: int) -> list[str]:
 
 def _path(path: tuple[Any, ...], names: 'list[str]') -> str:
     """Return a leaf as the function would write it: ``state['w']``."""
-    first: str = names[path[1]] if path[0] == 0 else str(path[1])
+    first = names[int(path[1])] if path[0] == 0 else str(path[1])
     return first + ''.join(f'[{k!r}]' for k in path[2:])
 
 

@@ -198,3 +198,25 @@ def test_an_op_of_two_methods_has_types_forward_mode_and_higher_orders() -> None
     got = run([first, second, ad.pushforward(second, {x: t})], {x: value})
     for g, e in zip(got, (3 * value**2, 6 * value, torch.full_like(value, 6)), strict=True):
         assert torch.allclose(g, e, rtol=1e-14)
+
+
+class Through(ad.Op):
+    """An op whose rule hands the cotangent on as it is."""
+
+    def compute(self, node: ad.Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return input_values[0] - input_values[1]
+
+    def gradient(self, node: ad.Node, output_grad: ad.Node) -> list[ad.Node | None]:
+        return [output_grad, -output_grad]
+
+
+@pytest.mark.parametrize('typed', [False, True])
+def test_forward_mode_of_a_rule_that_hands_the_cotangent_on(typed: bool) -> None:
+    x = ad.Variable('x', shape=(2,) if typed else None)
+    y = ad.Variable('y', shape=(2,) if typed else None)
+    t = ad.Variable('t')
+    value, tangent = torch.tensor([1.0, 2.0]), torch.tensor([0.5, -3.0])
+    pushed = ad.pushforward(Through()(x, y), {x: t, y: 2 * t})
+    assert pushed is not None
+    (got,) = run([pushed], {x: value, y: value, t: tangent})
+    assert torch.equal(got, -tangent)

@@ -1,6 +1,7 @@
 """The function level: grad and value_and_grad of plain Python functions."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,16 +10,16 @@ import torch
 import adjoint as ad
 
 
-def network(p: dict[str, object], x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
+def network(p: dict[str, Any], x: torch.Tensor, scale: float = 1.0) -> torch.Tensor:
     h = torch.nn.functional.layer_norm(x @ p['w'], (4,), p['norm'][0], p['norm'][1])
     h = torch.relu(h) + torch.tanh(h).pow(2).mean(dim=-1, keepdim=True)
     logits = torch.nn.functional.linear(h, p['head'], None)
     return torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2, 1])) * scale
 
 
-def parameters() -> dict[str, object]:
+def parameters() -> dict[str, Any]:
     shapes = {'w': (5, 4), 'head': (3, 4)}
-    made: dict[str, object] = {n: torch.randn(s, dtype=torch.float64) for n, s in shapes.items()}
+    made: dict[str, Any] = {n: torch.randn(s, dtype=torch.float64) for n, s in shapes.items()}
     made['norm'] = (torch.randn(4, dtype=torch.float64), torch.randn(4, dtype=torch.float64))
     return made
 
@@ -76,7 +77,7 @@ def test_several_arguments_and_keywords() -> None:
 
 
 def test_auxiliary_results_come_along() -> None:
-    def f(x: torch.Tensor) -> tuple[torch.Tensor, dict[str, object]]:
+    def f(x: torch.Tensor) -> tuple[torch.Tensor, dict[str, Any]]:
         y = x * 3
         return torch.sum(y), {'y': y, 'note': 'as it is', 'n': [y[0], 7]}
 

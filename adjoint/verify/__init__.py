@@ -1,0 +1,1 @@
+"""Witnesses: numeric and symbolic differentiation, and the battery that compares them with the rules."""
