@@ -137,15 +137,15 @@ def pullback(node: Node, ct: Node) -> list[Node | None]:
             node,
             f'it returned {count} for {len(node.inputs)} inputs, and owes one cotangent for each',
         )
-    if type(node.op).__module__.startswith('adjoint.ops.'):
+    if type(node.op).__module__.startswith('adjoint.'):
         return returned
     return [_checked(node, i, x, c) for i, (x, c) in enumerate(zip(node.inputs, returned, strict=True))]
 
 
 def _checked(node: Node, position: int, x: Node, ct: Node | None) -> Node | None:
     """Check a cotangent that a user's rule returned: now where types are known, else at the run."""
-    if ct is None:
-        return None
+    if ct is None or (isinstance(ct, Node) and ct.op is zeros_like):  # pyright: ignore[reportUnnecessaryIsInstance] rules of users
+        return ct
     if not isinstance(ct, Node):  # pyright: ignore[reportUnnecessaryIsInstance] rules of users
         raise _broken(node, f'the cotangent of input {position} is {ct!r}, and must be a node or None')
     if x.type is None or ct.type is None or x.type.shape is None or ct.type.shape is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 
@@ -216,7 +217,8 @@ def _again(
     if not output.requires_grad:
         return  # computed outside of torch
     # With allow_unused there may be None, which the signature of torch does not say.
-    expected: Sequence[torch.Tensor | None] = torch.autograd.grad(output, wanted, feed[ct], allow_unused=True)
+    found = torch.autograd.grad(output, wanted, feed[ct], allow_unused=True)
+    expected = cast('tuple[torch.Tensor | None, ...]', found)
     tolerance = problem.tolerances.at(problem.eps).again
     for i, g, e in zip(problem.wanted, pulled, expected, strict=True):
         primal = problem.values[i]

@@ -1,13 +1,24 @@
 """The report of a check: what was claimed, what was found, in words that a person can act on."""
 
+import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from adjoint.core.errors import RuleError
 
-__all__ = ['Finding', 'Report']
+__all__ = ['WIDTH', 'Finding', 'Outcome', 'Report']
 
-# Failures that are written out; they tend to have one cause.
-_SHOWN = 10
+WIDTH = 98
+"""No line of a report is longer."""
+
+Outcome: TypeAlias = Literal['holds', 'fails', 'unreliable', 'skipped']
+"""``unreliable``: the witness cannot tell; ``skipped``: there is no witness, or nothing to compare."""
+
+# Beyond this many, failures are counted and not shown: the first ones say it.
+_SHOWN = 12
+
+_LABEL = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,93 +28,125 @@ class Finding:
     Parameters
     ----------
     claim : str
-        Which claim: ``value``, ``type``, ``structure``, ``jvp``, ``gradient``, ``gradient, again``,
-        ``partials``, ``second order``, ``conventions``, ``refusal``.
-    ok : bool
+        Which claim: ``value``, ``type``, ``structure``, ``gradient``, ``gradient, again``, ``partials``,
+        ``agreement``, ``jvp``, ``precision``, ``conventions`` or ``refusal``; those on the gradient graph
+        end with ``of order 2``.
+    outcome : {'holds', 'fails', 'unreliable', 'skipped'}
         Whether it held.
     where : str
         Which sample, with which kind of variables.
     subject : str
-        Which input or direction.
+        Which input, output or node.
     entry : tuple of int, or None
         The entry that differs most.
     expected, got : str
-        At that entry, or in words.
+        At that entry, or in words; of a skipped claim ``got`` is the reason.
+    difference : float or None
+        Between the two, as a distance.
     error, tolerance : float or None
-        The largest difference, relative to the size of what was compared, and what was allowed.
+        The largest difference relative to the size of what was compared, and what was allowed.
     hint : str
         What the pattern of the error suggests.
+    rule : str
+        Where the rule stands that is to blame: name, file and line.
     """
 
     claim: str
-    ok: bool
+    outcome: Outcome
     where: str
     subject: str = ''
     entry: tuple[int, ...] | None = None
     expected: str = ''
     got: str = ''
+    difference: float | None = None
     error: float | None = None
     tolerance: float | None = None
     hint: str = ''
+    rule: str = ''
+
+    @property
+    def ok(self) -> bool:
+        """Whether the claim is not contradicted."""
+        return self.outcome != 'fails'
 
     def __str__(self) -> str:
         """Return the finding in a few lines."""
-        subject = f', {self.subject}' if self.subject else ''
-        lines = [f'{self.claim}: {"holds" if self.ok else "FAILS"} at {self.where}{subject}']
+        verb = {'fails': 'FAILS', 'unreliable': 'cannot be decided'}.get(self.outcome, self.outcome)
+        lines = _filled(f'{self.claim} {verb}: {self.where}', '')
+        rows = [('input', self.subject)]
         if self.entry is not None:
-            lines.append(f'  entry     {list(self.entry) if self.entry else "(the only one)"}')
-        if self.expected:
-            lines.append(f'  expected  {self.expected}')
-        if self.got:
-            lines.append(f'  got       {self.got}')
+            rows.append(('entry', str(list(self.entry)) if self.entry else 'the only one'))
+        rows += [('expected', self.expected), ('got', self.got)]
+        if self.difference is not None:
+            rows.append(('difference', f'{self.difference:.3g}'))
         if self.error is not None and self.tolerance is not None:
-            lines.append(f'  error     {self.error:.3g}, allowed {self.tolerance:.3g}')
-        if self.hint:
-            lines.append(f'  hint      {self.hint}')
+            rows.append(('error', f'{self.error:.3g} of its size, allowed {self.tolerance:.3g}'))
+        rows += [('hint', self.hint), ('rule', self.rule)]
+        for label, text in rows:
+            if text:
+                lines += _filled(text, label)
         return '\n'.join(lines)
 
 
 @dataclass(slots=True)
 class Report:
-    """All findings of a check.
+    """All findings of a check; ``print`` shows them.
 
     Parameters
     ----------
     subject : str
-        What was checked, with the place of its rule.
+        What was checked.
+    rule : str
+        Where its rule stands, if it is one op.
     findings : list of Finding
         In the order of the checks.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> report = ad.check_op(ad.sin, torch.tensor([0.5, 1.0]))
+    >>> report.ok, report.failures
+    (True, [])
     """
 
     subject: str
+    rule: str = ''
     findings: list[Finding] = field(default_factory=list['Finding'])
 
     @property
     def ok(self) -> bool:
-        """Whether every claim held; a check that found nothing to check is not ok."""
-        return bool(self.findings) and all(f.ok for f in self.findings)
+        """Whether no claim fails; a check that found nothing to check is not ok."""
+        return any(f.outcome == 'holds' for f in self.findings) and not self.failures
 
     @property
     def failures(self) -> list[Finding]:
-        """The claims that did not hold."""
-        return [f for f in self.findings if not f.ok]
+        """The claims that do not hold."""
+        return [f for f in self.findings if f.outcome == 'fails']
+
+    def of(self, outcome: Outcome) -> list[Finding]:
+        """Return the findings of one outcome."""
+        return [f for f in self.findings if f.outcome == outcome]
 
     def __str__(self) -> str:
         """Return a table of the claims, and then each failure."""
-        lines = [self.subject, '']
+        lines = _filled(f'{self.subject}: {self._verdict()}', '')
+        if self.rule:
+            lines += _filled(self.rule, 'rule')
+        lines.append('')
         for claim in dict.fromkeys(f.claim for f in self.findings):
-            own = [f for f in self.findings if f.claim == claim]
-            held = sum(f.ok for f in own)
-            worst = max((f.error for f in own if f.error is not None), default=None)
-            figure = '' if worst is None else f'   largest error {worst:.1e}'
-            lines.append(f'  {claim:<16} {held:>4} of {len(own):<4} hold{figure}')
-        if not self.findings:
-            lines.append('  nothing was checked')
-        for failure in self.failures[:_SHOWN]:
-            lines += ['', str(failure)]
-        if len(self.failures) > _SHOWN:
-            lines += ['', f'and {len(self.failures) - _SHOWN} more: see report.failures']
+            lines += _summary(claim, [f for f in self.findings if f.claim == claim])
+        shown = [*self.failures, *self.of('unreliable')]
+        for finding in shown[:_SHOWN]:
+            lines += ['', str(finding)]
+        if len(shown) > _SHOWN:
+            lines += ['', f'and {len(shown) - _SHOWN} more']
         return '\n'.join(lines)
+
+    def _verdict(self) -> str:
+        if self.failures:
+            return f'{len(self.failures)} of {len(self.findings)} checks FAIL'
+        held = len(self.of('holds'))
+        return f'all {held} checks hold' if held else 'nothing could be checked'
 
     def raise_if_failed(self) -> None:
         """Raise where a claim does not hold.
@@ -115,3 +158,39 @@ class Report:
         """
         if not self.ok:
             raise RuleError(str(self))
+
+
+def _summary(claim: str, findings: list[Finding]) -> list[str]:
+    """One line for a claim, and one for each reason why a part of it was not checked."""
+    checked = [f for f in findings if f.outcome != 'skipped']
+    lines: list[str] = []
+    if checked:
+        held = sum(f.outcome == 'holds' for f in checked)
+        worst = max((f.error for f in checked if f.error is not None), default=None)
+        allowed = max((f.tolerance for f in checked if f.tolerance is not None), default=None)
+        line = f'  {claim:<27} {held:>4} of {len(checked):<4} hold'
+        if worst is not None and allowed is not None:
+            line += f'   largest error {worst:.1e}, allowed {allowed:.1e}'
+        lines.append(line)
+    reasons = _counted(f.got for f in findings if f.outcome == 'skipped')
+    for reason, count in reasons.items():
+        text = f'{claim:<27} {count:>4} not checked: {reason}'
+        lines += textwrap.wrap(text, WIDTH, initial_indent='  ', subsequent_indent=' ' * 35)
+    return lines
+
+
+def _counted(reasons: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for reason in reasons:
+        counts[reason] = counts.get(reason, 0) + 1
+    return counts
+
+
+def _filled(text: str, label: str) -> list[str]:
+    """Wrap a text behind its label; line breaks of the text stay."""
+    indent = ' ' * (_LABEL + 2) if label else ''
+    lines: list[str] = []
+    for part in text.splitlines() or ['']:
+        first = f'  {label:<{_LABEL}}' if label and not lines else indent
+        lines += textwrap.wrap(part, WIDTH, initial_indent=first, subsequent_indent=indent) or [first]
+    return [line.rstrip() for line in lines]
