@@ -35,7 +35,7 @@ class Pack:
                 node.op,
                 node.attrs,
                 node.given_name,
-                location_of(node.site),
+                (location_of(node.site), -1),
                 node.type,
             )
             for node in self.nodes

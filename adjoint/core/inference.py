@@ -6,7 +6,7 @@ result that equals the stand-in of a name both times is that name.
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -49,6 +49,7 @@ _NEEDS_DATA = re.compile(r'[mM]eta (device|tensor|backend)|data is not allocated
 
 # A pure cache: (op, attrs, types of the inputs) -> type. Cleared when full; losing an entry costs time.
 _cache: dict[tuple[Any, ...], TensorType | None] = {}
+_MISSING = object()
 
 
 def infer_type(node: 'Node') -> TensorType | None:
@@ -66,8 +67,10 @@ def infer_type(node: 'Node') -> TensorType | None:
     """
     types = [t for x in node.inputs if (t := x.type) is not None]
     key = _key(node, types)
-    if key is not None and key in _cache:
-        return _cache[key]
+    if key is not None:
+        found = _cache.get(key, _MISSING)
+        if found is not _MISSING:
+            return cast('TensorType | None', found)
     inferred = node.op.infer(node, types)
     if key is not None:
         if len(_cache) >= _CACHE_LIMIT:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import torch
@@ -58,14 +59,15 @@ class Node:
     ('add', 1, 'mul(2, x)')
     """
 
-    __slots__ = ('__weakref__', 'attrs', 'given_name', 'inputs', 'op', 'pack', 'site', 'type')
+    __slots__ = ('__weakref__', 'attrs', 'given_name', 'inputs', 'instruction', 'op', 'pack', 'place', 'type')
 
     inputs: 'list[Node]'
     op: 'Op'
     attrs: dict[str, Any]
     type: TensorType | None
     given_name: str
-    site: Site  # the location, not yet rendered
+    place: CodeType | Location  # with the instruction, the location before it is rendered
+    instruction: int
     pack: 'PackReference | None'  # where a pickle in progress has put the node
 
     def __init__(
@@ -91,7 +93,9 @@ class Node:
         _set_op(self, op)
         _set_attrs(self, dict(attrs) if attrs else {})
         _set_name(self, name)
-        _set_site(self, calling_site())
+        place, instruction = calling_site()
+        _set_place(self, place)
+        _set_instruction(self, instruction)
         _set_pack(self, None)
         _set_type(self, infer_type(self) if inferable else type)
 
@@ -127,6 +131,12 @@ class Node:
     def location(self) -> Location:
         """The line of the user's source that made the node."""
         return location_of(self.site)
+
+    @property
+    def site(self) -> Site:
+        """The location before it is rendered: what a node that takes the place of this one is given."""
+        # Two slots instead of one that holds a pair: a container less for the garbage collector to visit.
+        return self.place, self.instruction
 
     def __getattr__(self, name: str) -> Any:
         # Reached only for names that are not of the class: an entry of attrs, then a tensor method.
@@ -360,7 +370,9 @@ class Node:
         _set_op(node, op)
         _set_attrs(node, attrs)
         _set_name(node, name)
-        _set_site(node, site)
+        place, instruction = site
+        _set_place(node, place)
+        _set_instruction(node, instruction)
         _set_type(node, known)
         _set_pack(node, None)
         return node
@@ -378,6 +390,7 @@ _set_inputs = Node.__dict__['inputs'].__set__
 _set_op = Node.__dict__['op'].__set__
 _set_attrs = Node.__dict__['attrs'].__set__
 _set_name = Node.__dict__['given_name'].__set__
-_set_site = Node.__dict__['site'].__set__
+_set_place = Node.__dict__['place'].__set__
+_set_instruction = Node.__dict__['instruction'].__set__
 _set_type = Node.__dict__['type'].__set__
 _set_pack = Node.__dict__['pack'].__set__

@@ -66,8 +66,9 @@ class Location:
         return f'{os.path.basename(self.file)}:{self.line}'  # noqa: PTH119 also for '<stdin>'
 
 
-# A code object with the offset of its running instruction; a Location once it went through a pickle.
-Site: TypeAlias = tuple[CodeType, int] | Location
+# A code object with the offset of its running instruction. One that went through a pickle, or whose source
+# is no Python, is a location with an offset that means nothing.
+Site: TypeAlias = tuple[CodeType | Location, int]
 
 _ambient: ContextVar[Site | None] = ContextVar('adjoint_site', default=None)
 
@@ -88,9 +89,9 @@ def calling_site() -> Site:
 
 
 @contextmanager
-def located_at(site: Site) -> Generator[None]:
-    """Give every node that is built inside the block this site."""
-    token = _ambient.set(site)
+def located_at(location: Location) -> Generator[None]:
+    """Give every node that is built inside the block this location."""
+    token = _ambient.set((location, -1))
     try:
         yield
     finally:
@@ -114,9 +115,9 @@ def ambient_site() -> Site | None:
 
 def location_of(site: Site) -> Location:
     """Render a site: file, line, function, the text of the line and its columns."""
-    if isinstance(site, Location):
-        return site
     code, last = site
+    if isinstance(code, Location):
+        return code
     positions = next(
         (p for i, p in enumerate(code.co_positions()) if i == last // 2), (None, None, None, None)
     )

@@ -1,8 +1,7 @@
 """The type of a node's value: sizes, dtype and device, each as far as it is known."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -37,9 +36,8 @@ def size_tuple(shape: Sequence[Size]) -> tuple[Size, ...]:
     return tuple(shape)
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
-    """What is known of a tensor before it exists.
+class TensorType(NamedTuple):
+    """What is known of a tensor before it exists; a tuple, so that it is hashed and compared fast.
 
     Parameters
     ----------
