@@ -9,7 +9,7 @@ A mutant is killed when the samples of an op that uses the rule do not pass any 
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +18,12 @@ from unittest import mock
 import torch
 from rich.console import Console
 from rich.progress import track
-from tests.ops.cases import CASES, Case
 
 import adjoint as ad
 from adjoint.ops import FAMILIES, elementwise, kinds, normalise, reduction
 from adjoint.ops.linear import sum_to_like
 from adjoint.verify.check import check_op
+from tests.ops.cases import CASES, Case
 
 FACTS = ('partial', 'partials', 'adjoint', 'gradient', 'jvp')
 FACTOR = 1 + 1e-7
@@ -101,7 +101,7 @@ def wrapping(cls: type, fact: str, change: Callable[[Mutant, Any], Any]) -> Call
     """A patch of a method that changes what it returns."""
 
     @contextmanager
-    def patch(mutant: Mutant) -> Iterator[None]:
+    def patch(mutant: Mutant) -> Generator[None]:
         original = cls.__dict__[fact]
 
         def broken(*args: Any) -> Any:
@@ -117,7 +117,7 @@ def replacing(modules: list[Any], name: str, broken: Callable[..., Any]) -> Call
     """A patch of a function in the modules that use it."""
 
     @contextmanager
-    def patch(mutant: Mutant) -> Iterator[None]:
+    def patch(mutant: Mutant) -> Generator[None]:
         def counted(*args: Any) -> Any:
             mutant.applied += 1
             return broken(*args)

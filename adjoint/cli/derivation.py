@@ -107,12 +107,14 @@ class Derivation:
         """The expression as sympy has it."""
         return symbolic.to_sympy(self.node)
 
-    def symbolic(self, path: tuple[str, ...]) -> Any:
-        """The derivative in closed form, or ``None`` where there is none."""
+    def symbolic(self, path: tuple[str, ...]) -> tuple[Any, str]:
+        """The derivative in closed form, or ``None`` and why there is none."""
         try:
-            return symbolic.derivative(self.node, path)
-        except (UnsupportedOpError, symbolic.ExpressionTooLarge):
-            return None
+            return symbolic.derivative(self.node, path), ''
+        except UnsupportedOpError as error:
+            return None, str(error).partition(':')[0]
+        except symbolic.ExpressionTooLarge:
+            return None, 'the closed form is too large for sympy'
 
     def numeric(
         self, path: tuple[str, ...], at: Mapping[str, float], method: Method, step: float | None

@@ -110,9 +110,9 @@ def _answer(
     console.print('\nDifferences are from the symbolic value, which is computed with 50 digits.')
     for partial, reading in zip(partials, readings, strict=True):
         console.print()
-        closed = derivation.symbolic(partial.path)
+        closed, why_not = derivation.symbolic(partial.path)
         if closed is None:
-            console.print(f'{partial.label} has no closed form; differences are from automatic.')
+            console.print(f'{partial.label}: {why_not}; differences are from automatic.')
         else:
             console.print(f'{partial.label} = {_written(closed)}')
         exact = None if closed is None else value(closed, at)
@@ -155,8 +155,11 @@ def _print_latex(derivation: Derivation, partials: Sequence[Partial]) -> None:
     except AdjointError as error:
         raise Refused(f'there is no closed form to print: {error}') from error
     for partial in partials:
+        closed, why_not = derivation.symbolic(partial.path)
+        if closed is None:
+            raise Refused(f'{partial.label} cannot be printed: {why_not}')
         left = partial.latex(partial=len(derivation.variables) > 1)
-        click.echo(f'{left} = {sympy.latex(derivation.symbolic(partial.path))}')
+        click.echo(f'{left} = {sympy.latex(closed)}')
 
 
 def _wanted(wanted: Sequence[str], derivation: Derivation) -> list[str]:

@@ -8,6 +8,7 @@ from adjoint.cli.derivation import Derivation, Partial
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.ops.elementwise import Elementwise
+from adjoint.ops.select import where
 from adjoint.verify.scan import ExpressionError
 
 __all__ = ['kink_of', 'undefined_derivative', 'undefined_value']
@@ -62,7 +63,7 @@ def undefined_derivative(
     failure = _first_failure(derivation, derivation.graph(partial.path), at, reason)
     if failure is None:
         return None
-    closed = derivation.symbolic(partial.path)
+    closed, _ = derivation.symbolic(partial.path)
     shown = '' if closed is None else f'\n{partial.label} = {closed}'
     text, start, end = failure.text, failure.start, failure.end
     return ExpressionError(reason, text, start, end, failure.hint + shown)
@@ -109,13 +110,23 @@ def _first_failure(
     values = dict(zip(order, derivation.values(order, at), strict=True))
     if math.isfinite(values[node]):
         return None
-    for part in order:
-        given = _operands(part, values)
-        if not math.isfinite(values[part]) and all(math.isfinite(x) for x in given):
-            start, end = _place(part)
-            why = _explanation(part, given, values[part])
-            return ExpressionError(reason, part.location.text, start, end, why)
-    return ExpressionError(reason, derivation.text, 0, len(derivation.text))
+    part, culprits = node, [node]
+    while culprits:
+        part = culprits[0]
+        culprits = [x for x in _taken(part, values) if not math.isfinite(values[x])]
+    start, end = _place(part)
+    why = _explanation(part, _operands(part, values), values[part])
+    return ExpressionError(reason, part.location.text, start, end, why)
+
+
+def _taken(node: Node, values: Mapping[Node, float]) -> list[Node]:
+    """The operands that the value of a node comes from: of ``where`` the chosen one."""
+    if node.op is not where:
+        return node.inputs
+    condition, *given = node.inputs
+    branches = [None if name in node.attrs else given.pop(0) for name in 'ab']
+    chosen = branches[0 if values[condition] else 1]
+    return [] if chosen is None else [chosen]
 
 
 def _explanation(node: Node, given: Sequence[float], value: float) -> str:

@@ -4,6 +4,7 @@ Named sizes are probed: the op runs twice with different stand-ins for each name
 result that equals the stand-in of a name both times is that name.
 """
 
+import itertools
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 __all__ = ['infer_by_compute', 'infer_type']
 
 # Stand-ins are large and divisible by small numbers, so that halving or reshaping a named size works.
-_STRIDE = 5040
+# The second is for shapes of so many named sizes that their product overflows with the first.
+_STRIDES = (60, 1)
 _PRIMES = (101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191)
 _OTHER_PRIMES = (
     211,
@@ -111,16 +113,20 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
         return None
     names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
     unknown = sum(s is None for t in types for s in t.shape or ())
-    probes = [_probe(node, types, names, unknown, _PRIMES)]
-    if (names or unknown) and probes[0] is not None:
-        probes.append(_probe(node, types, names, unknown, _OTHER_PRIMES))
-    results = [p for p in probes if p is not None]
-    if len(results) < len(probes):
-        return None
+    results: list[torch.Tensor] = []
+    for primes in (_PRIMES, _OTHER_PRIMES) if names or unknown else (_PRIMES,):
+        probed = _probe(node, types, names, unknown, primes)
+        if probed is None:
+            return None
+        results.append(probed)
     shapes = [tuple(r.shape) for r in results]
     if len({len(s) for s in shapes}) != 1:
         return None
-    stand_ins = {(_stand_in(_PRIMES, i), _stand_in(_OTHER_PRIMES, i)): name for i, name in enumerate(names)}
+    stand_ins = {
+        (_stand_in(_PRIMES, i, stride), _stand_in(_OTHER_PRIMES, i, stride)): name
+        for i, name in enumerate(names)
+        for stride in _STRIDES
+    }
     sizes: list[Size] = []
     for each in zip(*shapes, strict=True):
         named = stand_ins.get(each) if len(each) == 2 else None  # noqa: PLR2004 two probes
@@ -130,8 +136,8 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
     return TensorType(tuple(sizes), dtype, device)
 
 
-def _stand_in(primes: tuple[int, ...], position: int) -> int:
-    return primes[position % len(primes)] * _STRIDE * (1 + position // len(primes))
+def _stand_in(primes: tuple[int, ...], position: int, stride: int) -> int:
+    return primes[position % len(primes)] * stride * (1 + position // len(primes))
 
 
 def _probe(
@@ -141,38 +147,57 @@ def _probe(
     unknown: int,
     primes: tuple[int, ...],
 ) -> torch.Tensor | None:
-    sizes = {name: _stand_in(primes, i) for i, name in enumerate(names)}
-    fresh = iter(_stand_in(primes, len(names) + i) for i in range(unknown))
-    shapes = [
-        [next(fresh) if s is None else sizes[s] if isinstance(s, str) else s for s in t.shape or ()]
-        for t in types
-    ]
+    """Run ``compute`` without data; ``None`` where that says nothing."""
     # An operand of any dtype may have to be an index.
     guesses = [torch.get_default_dtype()]
     if any(t.dtype is None for t in types):
         guesses += [torch.int64, torch.bool]
     failure: Exception | None = None
-    for guess in guesses:
-        values = [
-            torch.empty(shape, dtype=t.dtype or guess, device='meta')
-            for shape, t in zip(shapes, types, strict=True)
-        ]
-        try:
-            with torch.no_grad():
-                result = node.op.compute(node, values)
-        except NotImplementedError:
-            return None
-        except AdjointError:
-            raise
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            if _NEEDS_DATA.search(str(error)):
-                return None
-            failure = failure or error
-        else:
-            return result if isinstance(result, torch.Tensor) else None  # pyright: ignore[reportUnnecessaryIsInstance] ops of users
-    if unknown or failure is None:
+    for stride in _STRIDES if names or unknown else (1,):
+        for guess in guesses:
+            shapes = _stand_in_shapes(types, names, primes, stride)
+            dtypes = [t.dtype or guess for t in types]
+            result = _computed(node, shapes, dtypes)
+            if not isinstance(result, Exception):
+                return result
+            failure = failure or result
+        if failure is not None and 'overflow' not in str(failure):
+            break
+    if unknown or failure is None or 'overflow' in str(failure):
         return None
-    raise _mismatch(node, types, failure) from None
+    raise _mismatch(node, types, failure)
+
+
+def _stand_in_shapes(
+    types: Sequence[TensorType], names: list[str], primes: tuple[int, ...], stride: int
+) -> list[list[int]]:
+    """Return the shapes with a number for each name, and another for each size of which nothing is known."""
+    sizes = {name: _stand_in(primes, i, stride) for i, name in enumerate(names)}
+    fresh = (_stand_in(primes, i, stride) for i in itertools.count(len(names)))
+    return [
+        [next(fresh) if s is None else sizes[s] if isinstance(s, str) else s for s in t.shape or ()]
+        for t in types
+    ]
+
+
+def _computed(
+    node: 'Node', shapes: list[list[int]], dtypes: list[torch.dtype]
+) -> torch.Tensor | Exception | None:
+    """Return the result on tensors without data; what it raised; ``None`` where it needs the data."""
+    try:
+        with torch.no_grad():
+            values = [
+                torch.empty(shape, dtype=dtype, device='meta')
+                for shape, dtype in zip(shapes, dtypes, strict=True)
+            ]
+            result = node.op.compute(node, values)
+    except NotImplementedError:
+        return None
+    except AdjointError:
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        return None if _NEEDS_DATA.search(str(error)) else error
+    return result if isinstance(result, torch.Tensor) else None  # pyright: ignore[reportUnnecessaryIsInstance] ops of users
 
 
 def _mismatch(node: 'Node', types: Sequence[TensorType], failure: Exception) -> ShapeError:
@@ -191,4 +216,4 @@ def _mismatch(node: 'Node', types: Sequence[TensorType], failure: Exception) -> 
 
 def _stand_ins_in(types: Sequence[TensorType]) -> list[tuple[str, str]]:
     names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
-    return [(name, str(_stand_in(_PRIMES, i))) for i, name in enumerate(names)]
+    return [(name, str(_stand_in(_PRIMES, i, _STRIDES[0]))) for i, name in enumerate(names)]

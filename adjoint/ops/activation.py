@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import torch
 
+from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import square
 from adjoint.ops.elementwise import Partial, Unary
 from adjoint.ops.exponential import erfc, exp
@@ -74,6 +76,18 @@ class _AlongDim(Op):
             The axis along which the exponentials sum to 1.
         """
         return Node([as_node(a, self.name)], self, {'dim': dim})
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Infer as any op, and refuse an axis that is none, which tensors without data do not."""
+        (a,) = input_types
+        axes = None if a.shape is None else max(len(a.shape), 1)
+        if axes is not None and not -axes <= node.attrs['dim'] < axes:
+            msg = (
+                f'{self.name}: dimension out of range: dim={node.attrs["dim"]} of an operand {a}, which has '
+                f'axes {-axes} to {axes - 1}\n{node.location}'
+            )
+            raise ShapeError(msg)
+        return super().infer(node, input_types)
 
 
 class Softmax(_AlongDim):

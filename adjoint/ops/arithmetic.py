@@ -1,5 +1,6 @@
 """Arithmetic, powers and roots."""
 
+import cmath
 import math
 import operator
 from collections.abc import Sequence
@@ -159,7 +160,7 @@ class Pow(Binary):
         if a == 0:
             return where(ge(real(b), 0), zeros_like(b), -math.inf)
         if isinstance(a, complex) or a > 0:
-            return y * (complex(torch.tensor(a).log()) if isinstance(a, complex) else math.log(a))
+            return y * (cmath.log(a) if isinstance(a, complex) else math.log(a))
         return y * math.nan
 
 

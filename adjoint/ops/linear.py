@@ -15,7 +15,7 @@ from adjoint.ops.creation import zeros_like
 __all__ = [
     'Alias', 'Broadcast', 'BroadcastTo', 'Cast', 'Conj', 'ExpandAs', 'ExpandLike', 'Imag', 'Linear',
     'Real', 'SumToLike', 'alias', 'broadcast', 'broadcast_to', 'cast', 'conj', 'expand_as',
-    'expand_like', 'imag', 'real', 'same_type', 'sum_to_like',
+    'expand_like', 'imag', 'real', 'same_type', 'sum_to_like', 'to_dtype',
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def same_type(a: Node, b: Node) -> bool:
     return s is not None and t is not None and s.dtype is not None and s.dtype == t.dtype and s.same_sizes(t)
 
 
-def _to_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def to_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Cast; complex to real keeps the real part, which is the adjoint of real to complex."""
     if value.is_complex() and not dtype.is_complex:
         value = value.real
@@ -80,7 +80,7 @@ class SumToLike(Linear):
         a, like = input_values
         if not (like.is_floating_point() or like.is_complex()):
             return torch.zeros_like(like)
-        return _to_dtype(a if a.shape == like.shape else a.sum_to_size(like.shape), like.dtype)
+        return to_dtype(a if a.shape == like.shape else a.sum_to_size(like.shape), like.dtype)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, _ = node.inputs
@@ -96,7 +96,7 @@ class ExpandLike(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
-        return _to_dtype(a, like.dtype).expand(like.shape)
+        return to_dtype(a, like.dtype).expand(like.shape)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, _ = node.inputs
@@ -241,7 +241,7 @@ class Cast(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        return _to_dtype(a, node.attrs['dtype'])
+        return to_dtype(a, node.attrs['dtype'])
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         (a,) = node.inputs

@@ -139,18 +139,19 @@ class Unmean(Linear):
 class Extremum(Reduction):
     """Base of ``amax`` and ``amin``."""
 
-    def _share(self, y: Node, a: Node) -> Node:
-        """Return 1 / (number of ties) at the extreme entries and 0 elsewhere."""
+    def _shared(self, t: Node, y: Node, a: Node) -> Node:
+        """Return ``t`` over the number of ties at the extreme entries and 0 elsewhere."""
         is_extreme = eq(a, unreduced(y, y))
-        return is_extreme / unreduced(_like_this(sum_, y, is_extreme), y)
+        # Not is_extreme / count first, which would be rounded to torch's default dtype.
+        return t * is_extreme / unreduced(_like_this(sum_, y, is_extreme), y)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
-        return [unreduced(output_grad, node) * self._share(node, a)]
+        return [self._shared(unreduced(output_grad, node), node, a)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (a,), (t,) = node.inputs, input_tangents
-        return None if t is None else _like_this(sum_, node, t * self._share(node, a))
+        return None if t is None else _like_this(sum_, node, self._shared(t, node, a))
 
 
 class Amax(Extremum):

@@ -8,8 +8,9 @@ import torch
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
-from adjoint.ops.linear import Linear, sizes_of, sum_to_like
+from adjoint.ops.linear import Linear, sizes_of, sum_to_like, to_dtype
 
 __all__ = [
     'Cat', 'CatPart', 'ExpandAs3d', 'Flatten', 'Flip', 'Permute', 'Reshape', 'ReshapeLike', 'Squeeze',
@@ -211,7 +212,12 @@ class CatPart(Linear):
         position: int = node.attrs['position']
         start = sum(p.shape[dim] for p in parts[:position])
         part = a.narrow(dim, start, parts[position].shape[dim])
-        return part.to(parts[position].dtype)
+        return to_dtype(part, parts[position].dtype)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Return the type of that operand, which is known also where sizes of the whole are not."""
+        position: int = node.attrs['position']
+        return input_types[1 + position]
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         _, *parts = node.inputs

@@ -1,270 +1,250 @@
-"""``check_op`` and ``check_gradients``: the battery that our own ops are checked with, for everyone's."""
+"""The battery: every claim about an op or a graph, in one call.
 
-import inspect
-import re
+=============== ======================================================= ===================
+claim           witness                                                 allowed (float64)
+=============== ======================================================= ===================
+value           ``reference``, or the formula with 40 digits            1e-12
+structure       one cotangent for each input, of its shape and dtype    exact
+gradient, again ``torch.autograd`` through the same computation         1e-12
+gradient        the adjoint identity ⟨ct, J t⟩ = ⟨J* ct, t⟩             1e-12
+partials        ``sympy.diff`` of the formula, with 40 digits           1e-12
+type            the computed values                                     exact
+jvp             five-point central differences along a random tangent   1e-8
+of order 2      the same claims on the gradient graph                   the same
+agreement       the graphs of typed and untyped variables               1e-12
+precision       the values in double precision                          16 units of rounding
+conventions     a table of kinks, ties and poles                        exact
+refusal         arguments that must fail, and the message               regular expression
+=============== ======================================================= ===================
+
+What is allowed is relative to the largest entry of what is compared, and grows with the machine
+epsilon of the coarsest dtype (that of differences with its root).
+"""
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import torch
 
-from adjoint.autodiff.reverse import gradients
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.op import Op
-from adjoint.execute.evaluator import Evaluator
-from adjoint.verify.claims import Problem, Tolerances, derivative_claims, second_order
-from adjoint.verify.compare import difference, exactly
-from adjoint.verify.formulas import formula_claims
+from adjoint.verify.battery import Plan, check_map, check_sample
+from adjoint.verify.blame import culprits, rule_of, single_op
+from adjoint.verify.conventions import check_convention, check_refusal
+from adjoint.verify.maps import Derivatives
+from adjoint.verify.outcomes import Tolerances
 from adjoint.verify.report import Finding, Report
-from adjoint.verify.samples import Sample, sample
+from adjoint.verify.samples import KINDS, Arguments, Sample, as_sample, sample
+from adjoint.verify.widening import graph_map
 
-__all__ = ['Report', 'Sample', 'Tolerances', 'check_gradients', 'check_op', 'sample']
+__all__ = ['check_gradients', 'check_op', 'sample']
 
-_KINDS = ('untyped', 'typed', 'named')
-_SEED = 20240229
+Samples: TypeAlias = Sample | tuple[Any, ...] | torch.Tensor
 
 
 def check_op(
-    build: Op | Callable[..., Node],
-    *samples: Sample,
-    reference: Callable[..., torch.Tensor] | None = None,
+    build: Op | Callable[..., Any],
+    *samples: Samples,
+    reference: Callable[..., Any] | None = None,
+    conventions: Sequence[tuple[Any, Any]] = (),
+    refusals: Sequence[tuple[Any, type[Exception], str]] = (),
+    differentiate: Sequence[int] | None = None,
     order: int = 2,
-    conventions: Sequence[tuple[Sample, Sequence[torch.Tensor | None]]] = (),
-    refusals: Sequence[tuple[Sample, type[Exception], str]] = (),
-    tolerances: Tolerances | None = None,
+    tolerances: Mapping[str, float] | None = None,
+    seed: int = 0,
+    raises: bool = False,
 ) -> Report:
-    """Check an op, or a function that builds a graph, against witnesses that do not use its rules.
+    """Check an op, or anything that builds a node from nodes, on samples of its arguments.
 
     Parameters
     ----------
     build : Op or callable
-        Called with the arguments of a sample, nodes in the place of the tensors; returns a node.
-    *samples : Sample
-        Made by ``sample(...)``: the arguments of one call each. Every claim is checked on each, with
-        variables without types, with types, and with named sizes.
+        Called with the arguments of each sample, with variables in the place of the tensors: without
+        types, with types, and with names for the sizes.
+    *samples : Sample, tuple or torch.Tensor
+        Arguments: ``sample(x, dim=1)``, a tuple of positional ones, or the only one. Floating tensors
+        of less than double precision are checked in double precision and then in their own.
     reference : callable, optional
-        What the value is compared with: called with the tensors themselves. Without one, an
-        elementwise op is compared with its ``formula`` at high precision.
+        The value from the same arguments, with tensors, such as a function of torch. Without one, the
+        formula of an elementwise op is computed with 40 digits.
+    conventions : sequence of (arguments, expected)
+        At kinks, ties and poles: the exact gradient of the sum of the entries; for several
+        inputs a tuple of them. ``None`` stands for zeros.
+    refusals : sequence of (arguments, error, pattern)
+        What must fail, when it is built or when it runs; where types are known, with this error and
+        a message that matches.
+    differentiate : sequence of int, optional
+        Positions of the tensors that are differentiated by; all floating and complex ones by default.
     order : int
-        1 or 2: whether the claims are checked on the gradient graph too.
-    conventions : sequence of (Sample, gradients)
-        At kinks, ties and poles: what the gradients of the sum must be, exactly, one for each
-        differentiated tensor; ``None`` to leave one out.
-    refusals : sequence of (Sample, exception type, regular expression)
-        Arguments that must be refused, when the node is built with typed variables or when it runs.
-    tolerances : Tolerances, optional
-        What may differ. The defaults are a few roundings in float64; a coarser dtype scales them.
+        2 for the claims on the gradient graph too; 1 without.
+    tolerances : mapping of str to float, optional
+        By claim, in the place of those of the table above.
+    seed : int
+        Of the random tangents and cotangents.
+    raises : bool
+        Whether to raise where a claim does not hold.
 
     Returns
     -------
     Report
-        ``report.ok``, ``report.failures``, ``report.raise_if_failed()``; it prints as text.
+        ``print`` it; ``ok`` tells whether all claims hold.
+
+    Raises
+    ------
+    RuleError
+        A claim does not hold, and ``raises`` is set; with the report as its message.
 
     Notes
     -----
-    The claims: *value* (the reference), *type* (what is computed), *structure* (a cotangent has the
-    shape and dtype of its operand, and there is none exactly where nothing flows), *jvp* (five-point
-    differences along a random direction), *gradient* (the adjoint identity ⟨ct, J t⟩ = ⟨J* ct, t⟩),
-    *gradient, again* (torch's autograd through ``compute``), *partials* (sympy), *second order* (all of
-    it, on the gradient), *conventions*, *refusal*.
+    A value that is cut out of the derivative on purpose, as by ``detach``, has another derivative than
+    its function: leave it out with ``differentiate``, and state the gradient as a convention.
 
     Examples
     --------
     >>> import torch, adjoint as ad
-    >>> from adjoint.verify.check import sample
-    >>> x = torch.tensor([0.3, 1.7], dtype=torch.float64)
-    >>> check_op(ad.sin, sample(x)).ok
-    True
+    >>> class Cube(ad.Unary):
+    ...     formula = 'x**3'
+    ...     def compute(self, node, input_values):
+    ...         return input_values[0] ** 3
+    ...     def partial(self, y, x):
+    ...         return 2 * x ** 2
+    >>> report = ad.check_op(Cube(), torch.tensor([0.5, -2.0]))
+    >>> print(report.failures[0].hint)
+    everything is 0.666666667 times what it should be
     """
-    report = Report(f'check of {_described(build)}')
-    allowed = tolerances or Tolerances()
-    for number, each in enumerate(samples):
-        for kind in _KINDS if each.named else _KINDS[:2]:
-            where = f'sample {number} {each}, {kind}'
-            _collect(report, _checked(build, each, kind, where, reference, order, allowed), where)
-    for number, (each, expected) in enumerate(conventions):
-        for kind in _KINDS[:2]:
-            where = f'convention {number} {each}, {kind}'
-            _collect(report, _convention(build, each, kind, where, expected), where)
-    report.findings += [_refusal(build, n, *refused) for n, refused in enumerate(refusals)]
+    plan = Plan(build, reference, differentiate, order, Tolerances(tolerances or {}), KINDS, seed)
+    rule = rule_of(build) if isinstance(build, Op) else ''
+    report = Report(_name_of(build), rule)
+    report.findings += op_findings(plan, samples, conventions, refusals)
+    if report.failures and samples:
+        report.culprits = _culprits_of(plan, as_sample(samples[0]))
+    if raises:
+        report.raise_if_failed()
     return report
+
+
+def op_findings(
+    plan: Plan,
+    samples: Sequence[Samples],
+    conventions: Sequence[tuple[Any, Any]] = (),
+    refusals: Sequence[tuple[Any, type[Exception], str]] = (),
+) -> Iterator[Finding]:
+    """Yield the findings of :func:`check_op` one by one."""
+    for i, given in enumerate(samples):
+        yield from check_sample(plan, as_sample(given), f'sample {i}')
+    for given, expected in conventions:
+        yield from check_convention(plan, as_sample(given), expected)
+    for given, error, pattern in refusals:
+        yield from check_refusal(plan, as_sample(given), error, pattern)
 
 
 def check_gradients(
     output: Node | Callable[..., Any],
-    values: Mapping[Node, torch.Tensor] | Sequence[Any],
+    values: Any,
     nodes: Sequence[Node] | None = None,
     *,
     order: int = 2,
-    smooth: bool = True,
-    tolerances: Tolerances | None = None,
+    tolerances: Mapping[str, float] | None = None,
+    seed: int = 0,
+    raises: bool = False,
 ) -> Report:
-    """Check the derivatives of a graph, or of a function of tensors, at a point.
+    """Check the derivatives of a graph, or of a Python function, at a point.
 
     Parameters
     ----------
     output : Node or callable
-        A node; or a function of tensors as for ``grad``, with any output.
-    values : mapping of Node to torch.Tensor, or sequence
-        For a node, the values of its variables; for a function, its arguments.
+        A node of any shape; or a function of nodes and of functions of torch, as ``grad`` takes.
+    values : dict of Node to torch.Tensor, or arguments of the function
+        For a graph, what ``Evaluator.run`` takes; for a function a list or tuple of arguments, or the only
+        one.
     nodes : sequence of Node, optional
-        The variables to differentiate by; all floating and complex ones by default.
-    order : int
-        1 or 2: whether the gradient graph is checked too.
-    smooth : bool
-        ``False`` at a kink, where differences and torch's own convention say nothing.
-    tolerances : Tolerances, optional
-        What may differ.
+        Of a graph: what is differentiated by, variables or other nodes; by default everything in
+        ``values`` that is floating or complex.
+    order, tolerances, seed, raises
+        As for :func:`check_op`.
 
     Returns
     -------
     Report
-        As from :func:`check_op`.
+        For a failure in a graph of several ops it names those whose own rule is wrong.
 
     Raises
     ------
-    TensorTypeError
-        The values do not go with the output: a mapping goes with a node, a sequence with a function.
+    RuleError
+        A claim does not hold, and ``raises`` is set.
+    MissingInputError, TensorTypeError
+        Values are missing, or a node is not part of the graph.
+
+    Notes
+    -----
+    Values of less than double precision are widened, and so are the constants of the graph; where an
+    op does not allow that, the check is made in their own precision with wider tolerances.
 
     Examples
     --------
     >>> import torch, adjoint as ad
-    >>> x = ad.Variable('x')
-    >>> point = torch.tensor([0.5, 2.0], dtype=torch.float64)
-    >>> check_gradients(ad.sum(ad.log(x) * x), {x: point}).ok
+    >>> x, w = ad.Variable('x'), ad.Variable('w')
+    >>> loss = ad.mean(ad.tanh(x @ w) ** 2)
+    >>> report = ad.check_gradients(loss, {x: torch.rand(3, 2), w: torch.rand(2)}, [w])
+    >>> report.ok
     True
-    >>> check_gradients(lambda a: torch.tanh(a).sum(), [point]).ok
+    >>> ad.check_gradients(lambda a, b: torch.sin(a) / b, (torch.rand(2), torch.rand(2) + 1)).ok
     True
     """
-    allowed = tolerances or Tolerances()
+    allowed = Tolerances(tolerances or {})
     if not isinstance(output, Node):
-        if isinstance(values, Mapping):
-            msg = 'a function is checked at a sequence of arguments: write check_gradients(f, [x, y])'
+        given = _arguments(values, nodes)
+        plan = Plan(output, None, None, order, allowed, ('typed', 'untyped'), seed)
+        report = Report(_name_of(output), findings=list(check_sample(plan, given, 'the arguments')))
+        if report.failures:
+            report.culprits = _culprits_of(plan, given)
+    else:
+        if not isinstance(values, Mapping):
+            msg = 'a node is checked at the values of its variables: write check_gradients(y, {x: tensor})'
             raise TensorTypeError(msg)
-        at = Sample(tuple(values), {}, smooth, False)
-        return check_op(output, at, order=order, tolerances=allowed)
-    if not isinstance(values, Mapping):
-        msg = 'a node is checked at the values of its variables: write check_gradients(y, {x: tensor})'
-        raise TensorTypeError(msg)
-    variables = list(values)
-    given = [torch.as_tensor(values[x]) for x in variables]
-    by = set(variables if nodes is None else nodes)
-    wanted = [
-        i for i, (x, v) in enumerate(zip(variables, given, strict=True))
-        if x in by and (v.is_floating_point() or v.is_complex())
-    ]  # fmt: skip
-    problem = Problem(output, variables, given, wanted, 'the given values', smooth, allowed)
-    report = Report(f"check of the gradients of '{output}'")
-    _collect(report, _derivatives(problem, order), problem.where)
+        derivatives = Derivatives(graph_map(output, values, nodes), seed)
+        report = Report(f"node '{output}'", findings=list(check_map(derivatives, allowed, order)))
+        if report.failures:
+            report.culprits = _first_culprits(derivatives)
+    if raises:
+        report.raise_if_failed()
     return report
 
 
-def _collect(report: Report, findings: Iterator[Finding], where: str) -> None:
-    """Add findings; a rule or kernel that raises is one, and ends the sample."""
+def _culprits_of(plan: Plan, given: Sample) -> list[str]:
+    arguments = Arguments(given, wide=True)
     try:
-        report.findings.extend(findings)
-    except Exception as error:  # noqa: BLE001 whatever a rule of a user raises
-        said = [*str(error).splitlines(), *getattr(error, '__notes__', ())]
-        got = '\n            '.join([f'{type(error).__name__}: {said[0] if said else ""}', *said[1:]])
-        report.findings.append(Finding('runs', False, where, '', None, 'no error', got))
+        return _first_culprits(Derivatives(plan.map_of(given, arguments, 'typed', ''), plan.seed))
+    except Exception:  # noqa: BLE001 what raises here was found, and said, by the claims
+        return []
 
 
-def _checked(
-    build: Callable[..., Node],
-    each: Sample,
-    kind: str,
-    where: str,
-    reference: Callable[..., torch.Tensor] | None,
-    order: int,
-    allowed: Tolerances,
-) -> Iterator[Finding]:
-    inputs = each.inputs()
-    variables = inputs.variables(kind)
-    output = inputs.call(build, variables)
-    if not isinstance(output, Node):
-        got = f'{output!r} of type {type(output).__name__}'
-        yield Finding('structure', False, where, '', None, 'a node', got)
-        return
-    problem = Problem(output, variables, inputs.values, inputs.differentiated, where, each.smooth, allowed)
-    yield from _values(problem, kind, None if reference is None else inputs.call(reference, inputs.values))
-    yield from _derivatives(problem, order)
+def _first_culprits(derivatives: Derivatives) -> list[str]:
+    """Return the rules that are wrong on their own in a graph of several ops, or in its gradient graph."""
+    if single_op(derivatives.map) is None:
+        found = culprits(derivatives)
+        if found:
+            return found
+    following = derivatives.next_order
+    return [] if following is None else culprits(Derivatives(following, derivatives.seed + 2))
 
 
-def _values(problem: Problem, kind: str, expected: torch.Tensor | None) -> Iterator[Finding]:
-    (value,) = Evaluator([problem.output]).run(problem.feed)
-    tolerance = problem.tolerances.at(problem.eps).value
-    if expected is not None:
-        yield problem.finding('value', difference(expected, value, tolerance), tolerance, 'the reference')
-    else:
-        yield from (f for f in formula_claims(problem) if f.claim == 'value')
-    yield from (f for f in formula_claims(problem) if f.claim == 'partials')
-    known = problem.output.type
-    if kind != 'untyped' and known is not None and known.shape is not None:
-        sizes = zip(known.shape, value.shape, strict=False)
-        fits = len(known.shape) == value.ndim and all(
-            wanted is None or wanted in {size, f'n{size}'} for wanted, size in sizes
+def _arguments(values: Any, nodes: Sequence[Node] | None) -> Sample:
+    """Return the arguments of a function as a sample."""
+    keyed = isinstance(values, Mapping) and any(
+        isinstance(k, Node) for k in cast('Mapping[Any, Any]', values)
+    )
+    if keyed or nodes is not None:
+        msg = (
+            'a function is checked at its arguments, and differentiated by those that are floating or '
+            'complex: write check_gradients(f, [x, y])'
         )
-        got = f'{value.dtype} {tuple(value.shape)}'.removeprefix('torch.')
-        ok = fits and known.dtype == value.dtype
-        yield Finding('type', ok, problem.where, '', None, '' if ok else str(known), '' if ok else got)
+        raise TensorTypeError(msg)
+    return as_sample(tuple(cast('list[Any]', values)) if isinstance(values, list) else values)
 
 
-def _derivatives(problem: Problem, order: int) -> Iterator[Finding]:
-    generator = torch.Generator().manual_seed(_SEED)
-    yield from derivative_claims(problem, generator)
-    following = second_order(problem, generator) if order > 1 else None
-    if following is not None:
-        for finding in derivative_claims(following, generator):
-            subject = f'{finding.claim}: {finding.subject}' if finding.subject else finding.claim
-            yield replace(finding, claim='second order', subject=subject)
-
-
-def _convention(
-    build: Callable[..., Node],
-    each: Sample,
-    kind: str,
-    where: str,
-    expected: Sequence[torch.Tensor | None],
-) -> Iterator[Finding]:
-    inputs = each.inputs()
-    variables = inputs.variables(kind)
-    output = inputs.call(build, variables)
-    by = [variables[i] for i in inputs.differentiated]
-    feed = dict(zip(variables, inputs.values, strict=True))
-    found = Evaluator(gradients(output, by)).run(feed)
-    for i, e, g in zip(inputs.differentiated, expected, found, strict=True):
-        if e is None:
-            continue
-        result = exactly(e.to(g.dtype), g)
-        yield Finding(
-            'conventions', result.ok, where, f'gradient of input {i}', None if result.ok else result.entry,
-            '' if result.ok else result.expected, '' if result.ok else result.got, result.error, 0.0,
-        )  # fmt: skip
-
-
-def _refusal(
-    build: Callable[..., Node], number: int, each: Sample, kind: type[Exception], pattern: str
-) -> Finding:
-    where = f'refusal {number} {each}'
-    inputs = each.inputs()
-    wanted = f'{kind.__name__} with {pattern!r}'
-    try:
-        variables = inputs.variables('typed')
-        output = inputs.call(build, variables)
-        Evaluator([output]).run(dict(zip(variables, inputs.values, strict=True)))
-    except Exception as error:  # noqa: BLE001 whatever comes is compared with what should
-        ok = isinstance(error, kind) and re.search(pattern, str(error)) is not None
-        got = f'{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ""}'
-        return Finding('refusal', ok, where, '', None, '' if ok else wanted, '' if ok else got)
-    return Finding('refusal', False, where, '', None, wanted, 'no error')
-
-
-def _described(build: Callable[..., Node]) -> str:
-    rule = type(build) if isinstance(build, Op) else build
-    name = f'op {build.name}' if isinstance(build, Op) else getattr(build, '__qualname__', repr(build))
-    try:
-        place = f' ({inspect.getsourcefile(rule)}:{inspect.getsourcelines(rule)[1]})'
-    except (OSError, TypeError):
-        place = ''
-    return name + place
+def _name_of(build: Any) -> str:
+    if isinstance(build, Op):
+        return f'op {build.name}'
+    return f'function {getattr(build, "__qualname__", repr(build))}'

@@ -1,9 +1,9 @@
 """The report of a check: what was claimed, what was found, in words that a person can act on."""
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from adjoint.core.errors import RuleError
 
@@ -34,7 +34,9 @@ class Finding:
     outcome : {'holds', 'fails', 'unreliable', 'skipped'}
         Whether it held.
     where : str
-        Which sample, with which kind of variables.
+        Which sample.
+    variables : str
+        With which variables: ``untyped``, ``typed``, or ``named`` (typed, with names for sizes).
     subject : str
         Which input, output or node.
     entry : tuple of int, or None
@@ -47,13 +49,12 @@ class Finding:
         The largest difference relative to the size of what was compared, and what was allowed.
     hint : str
         What the pattern of the error suggests.
-    rule : str
-        Where the rule stands that is to blame: name, file and line.
     """
 
     claim: str
     outcome: Outcome
     where: str
+    variables: str = ''
     subject: str = ''
     entry: tuple[int, ...] | None = None
     expected: str = ''
@@ -62,7 +63,6 @@ class Finding:
     error: float | None = None
     tolerance: float | None = None
     hint: str = ''
-    rule: str = ''
 
     @property
     def ok(self) -> bool:
@@ -71,9 +71,13 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding in a few lines."""
+        return self.shown([self.variables])
+
+    def shown(self, variables: Sequence[str]) -> str:
+        """Return it in a few lines, as found with all these kinds of variables."""
         verb = {'fails': 'FAILS', 'unreliable': 'cannot be decided'}.get(self.outcome, self.outcome)
         lines = _filled(f'{self.claim} {verb}: {self.where}', '')
-        rows = [('input', self.subject)]
+        rows = [('variables', ', '.join(filter(None, variables))), ('at', self.subject)]
         if self.entry is not None:
             rows.append(('entry', str(list(self.entry)) if self.entry else 'the only one'))
         rows += [('expected', self.expected), ('got', self.got)]
@@ -81,7 +85,7 @@ class Finding:
             rows.append(('difference', f'{self.difference:.3g}'))
         if self.error is not None and self.tolerance is not None:
             rows.append(('error', f'{self.error:.3g} of its size, allowed {self.tolerance:.3g}'))
-        rows += [('hint', self.hint), ('rule', self.rule)]
+        rows.append(('hint', self.hint))
         for label, text in rows:
             if text:
                 lines += _filled(text, label)
@@ -100,6 +104,8 @@ class Report:
         Where its rule stands, if it is one op.
     findings : list of Finding
         In the order of the checks.
+    culprits : list of str
+        In a graph that fails: the rules that are wrong on their own, with the nodes where they are.
 
     Examples
     --------
@@ -112,6 +118,7 @@ class Report:
     subject: str
     rule: str = ''
     findings: list[Finding] = field(default_factory=list['Finding'])
+    culprits: list[str] = field(default_factory=list[str])
 
     @property
     def ok(self) -> bool:
@@ -135,17 +142,21 @@ class Report:
         lines.append('')
         for claim in dict.fromkeys(f.claim for f in self.findings):
             lines += _summary(claim, [f for f in self.findings if f.claim == claim])
-        shown = [*self.failures, *self.of('unreliable')]
-        for finding in shown[:_SHOWN]:
-            lines += ['', str(finding)]
-        if len(shown) > _SHOWN:
-            lines += ['', f'and {len(shown) - _SHOWN} more']
+        for culprit in self.culprits:
+            lines += ['', *_filled(culprit, 'look at')]
+        groups = list(_grouped([*self.failures, *self.of('unreliable')]))
+        for alike in groups[:_SHOWN]:
+            lines += ['', alike[0].shown([f.variables for f in alike])]
+        if len(groups) > _SHOWN:
+            lines += ['', f'and {len(groups) - _SHOWN} more']
         return '\n'.join(lines)
 
     def _verdict(self) -> str:
         if self.failures:
             return f'{len(self.failures)} of {len(self.findings)} checks FAIL'
-        held = len(self.of('holds'))
+        held, open_ = len(self.of('holds')), len(self.of('unreliable'))
+        if open_:
+            return f'{held} checks hold, {open_} cannot be decided'
         return f'all {held} checks hold' if held else 'nothing could be checked'
 
     def raise_if_failed(self) -> None:
@@ -158,6 +169,15 @@ class Report:
         """
         if not self.ok:
             raise RuleError(str(self))
+
+
+def _grouped(findings: Iterable[Finding]) -> Iterable[list[Finding]]:
+    """Put together what is the same with several kinds of variables."""
+    groups: dict[tuple[Any, ...], list[Finding]] = {}
+    for f in findings:
+        key = f.claim, f.outcome, f.where, f.subject, f.entry, f.hint, f.error is None and f.got
+        groups.setdefault(key, []).append(f)
+    return groups.values()
 
 
 def _summary(claim: str, findings: list[Finding]) -> list[str]:
@@ -192,5 +212,9 @@ def _filled(text: str, label: str) -> list[str]:
     lines: list[str] = []
     for part in text.splitlines() or ['']:
         first = f'  {label:<{_LABEL}}' if label and not lines else indent
-        lines += textwrap.wrap(part, WIDTH, initial_indent=first, subsequent_indent=indent) or [first]
+        if part.startswith(' '):
+            # Source text, with carets under it: it is cut, since wrapping would tear them apart.
+            lines.append((first + part)[:WIDTH])
+        else:
+            lines += textwrap.wrap(part, WIDTH, initial_indent=first, subsequent_indent=indent) or [first]
     return [line.rstrip() for line in lines]
