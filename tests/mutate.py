@@ -199,6 +199,11 @@ def mutants() -> Iterator[Mutant]:
     )
 
 
+def fact_of(mutant: Mutant) -> str:
+    """The rule that a mutant breaks, without the position and the way."""
+    return mutant.name.split(':')[0].split(' ')[0]
+
+
 def broken_by(case: Case) -> str:
     """What of the battery fails on a case, the fastest claims first; empty where all holds."""
     for order in (1, case.order):
@@ -241,6 +246,9 @@ def main(argv: list[str] | None = None) -> int:
     real = [m for m in chosen if m.applied and m.same < m.applied]
     equal = [m for m in chosen if m.applied and m.same == m.applied]
     silent = [m for m in chosen if not m.applied]
+    # A fact of which no change had any effect was never used: the samples do not reach it.
+    reached = {fact_of(m) for m in chosen if m.applied}
+    unreached = sorted({fact_of(m) for m in silent} - reached)
     alive = [m for m in real if not m.killed_by]
     if options.verbose:
         for mutant in real:
@@ -250,6 +258,8 @@ def main(argv: list[str] | None = None) -> int:
     console.print(f'{len(silent)} changed nothing: no cotangent stands at that position, or none flows')
     for mutant in alive:
         console.print(f'  ALIVE {mutant.name}', highlight=False)
+    for fact in unreached:
+        console.print(f'  never flows: {fact}', highlight=False)
     return 1 if alive or not real else 0
 
 

@@ -118,7 +118,9 @@ class Op:
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return the node as a person would write it, given the names of its inputs."""
-        attrs = [f'{name}={value}' for name, value in node.attrs.items() if value is not None]
+        # What is None or False is an option that is not used.
+        used = [(k, v) for k, v in node.attrs.items() if v is not None and v is not False]
+        attrs = [f'{name}={value}' for name, value in used]
         return f'{self.name}({", ".join([*operands, *attrs])})'
 
     def __repr__(self) -> str:

@@ -134,7 +134,7 @@ def check_map(
         Whether the rules return what they owe; if not, the other claims were left out.
     """
     of = d.map
-    failed = list(guarded('run', of, lambda: iter(d.outputs and ())))
+    failed = list(guarded('run', of, lambda: _run(d)))
     if failed:
         yield from failed
         return False
@@ -157,6 +157,12 @@ def check_map(
     if order > of.order:
         yield from guarded('gradient of order 2', of, lambda: _next_order(d, tolerances, order))
     return True
+
+
+def _run(d: Derivatives) -> Iterator[Finding]:
+    """Compute the outputs, for the error where that fails."""
+    d.outputs  # noqa: B018 computed here
+    return iter(())
 
 
 def _next_order(d: Derivatives, tolerances: Tolerances, order: int) -> Iterator[Finding]:

@@ -50,11 +50,13 @@ def sample(*args: Any, smooth: bool = True, **kwargs: Any) -> Sample:
 
     Parameters
     ----------
-    *args, **kwargs
+    *args
         What the op takes. Floating and complex tensors, also inside lists and tuples, are differentiated;
         integer and boolean ones are inputs that are not; everything else is passed as it is.
     smooth : bool
         ``False`` at a kink, a tie or a pole, where numeric differences say nothing.
+    **kwargs
+        As ``*args``.
 
     Examples
     --------

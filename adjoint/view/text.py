@@ -189,7 +189,9 @@ def _expression(node: Node, texts: Mapping[Node, tuple[str, int]]) -> tuple[str,
         return _tensor(attrs['constant']), _ATOM
     if type(op).describe not in {Op.describe, Binary.describe}:
         return op.describe(node, operands), _ATOM
-    listed = [f'{name}={_value(value)}' for name, value in attrs.items() if value is not None]
+    # What is None or False is an option that is not used.
+    used = [(name, value) for name, value in attrs.items() if value is not None and value is not False]
+    listed = [f'{name}={_value(value)}' for name, value in used]
     return f'{op.name}({", ".join([*operands, *listed])})', _ATOM
 
 

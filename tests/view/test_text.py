@@ -85,7 +85,7 @@ def test_every_kind_of_op_has_a_readable_form():
     x = ad.Variable('x', shape=(4, 3), dtype=torch.float32)
     i = ad.Variable('i', shape=(2,), dtype=torch.int64)
     forms = {
-        ad.sum(x, 1): 'sum(x, dim=1, keepdim=False)',
+        ad.sum(x, 1): 'sum(x, dim=1)',
         ad.softmax(x): 'softmax(x, dim=-1)',
         x @ ad.transpose(x, 0, 1): 'x @ transpose(x, dim0=0, dim1=1)',
         x[0]: 'x[0]',
