@@ -41,8 +41,8 @@ def value(d: Derivatives, tolerances: Tolerances, witness: Witness) -> Iterator[
     if isinstance(witness, str):
         yield skipped('value', d.map, witness)
         return
-    expected, known = witness
-    (got,) = d.outputs
+    expected, known = (t.cpu() for t in witness)
+    got = d.outputs[0].cpu()
     tolerance = tolerances.at('value', d.eps)
     if got.shape == expected.shape:
         got, expected = torch.where(known, got, 0), torch.where(known, expected, 0)
@@ -92,6 +92,8 @@ def _structure_of(d: Derivatives, node: Node, values: dict[Node, torch.Tensor]) 
     if strange:
         yield recorded('structure', d.map, False, subject, 'nodes, or None', repr(strange[0]))
         return
+    if not (flows or any(has_derivative(values[x]) for x in node.inputs)):
+        return  # integers from integers: nobody can ask for a derivative
     feed = {**d.map.feed(), ct: seed}
     present = [c for c in returned if c is not None]
     computed = dict(zip(present, d.run(present, feed), strict=True))
@@ -213,7 +215,7 @@ def partials(d: Derivatives, tolerances: Tolerances) -> Iterator[Finding]:
 
 def _partial_value(d: Derivatives, partial: Partial, like: torch.Tensor) -> torch.Tensor:
     if isinstance(partial, Node):
-        return d.run([partial], d.map.feed())[0].expand(like.shape)
+        return d.run([partial], d.map.feed())[0].cpu().expand(like.shape)
     return torch.full_like(like, 0 if partial is None else partial)
 
 

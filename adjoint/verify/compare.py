@@ -55,7 +55,7 @@ def compare(got: torch.Tensor, expected: torch.Tensor, tolerance: float, floor: 
     if not got.numel():
         return Comparison(True, 0.0, 0.0)
     dtype = torch.promote_types(torch.promote_types(got.dtype, expected.dtype), torch.float64)
-    a, b = got.to(dtype), expected.to(dtype)
+    a, b = got.to('cpu', dtype), expected.to('cpu', dtype)
     # Equal infinities have no difference, and what is nan on one side only is infinitely wrong.
     alike = (a == b) | (_is_nan(a) & _is_nan(b))
     gaps = torch.where(alike, 0.0, (a - b).abs().nan_to_num(math.inf, math.inf))
@@ -136,7 +136,7 @@ def _transposed(expected: torch.Tensor) -> torch.Tensor | None:
 
 def _factor(got: torch.Tensor, expected: torch.Tensor, gap: float) -> str:
     """Recognise a multiple of what is expected."""
-    wide = torch.promote_types(got.dtype, torch.float64)
+    wide = torch.promote_types(torch.promote_types(got.dtype, expected.dtype), torch.float64)
     a, b = got.to(wide).reshape(-1), expected.to(wide).reshape(-1)
     factor = ((b.conj() * a).sum() / (b.conj() * b).sum()).item()
     if largest(a - factor * b) > _EXPLAINED * gap or (b.numel() == 1 and not _is_simple(factor)):

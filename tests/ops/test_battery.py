@@ -30,6 +30,7 @@ def test_every_claim_holds(name: str) -> None:
     )
     assert report.findings
     report.raise_if_failed()
+    assert report.of('unreliable') == [], str(report)
 
 
 @pytest.mark.parametrize(('name', 'refusal'), REFUSALS, ids=[f'{n}-{r[0]}' for n, r in REFUSALS])
