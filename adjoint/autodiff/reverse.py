@@ -12,7 +12,7 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import ones_like, zeros_like
-from adjoint.ops.linear import Linear
+from adjoint.ops.linear import Linear, sum_to_like
 
 __all__ = ['cotangents', 'gradients']
 
@@ -73,7 +73,16 @@ def gradients(output_node: Node, nodes: Sequence[Node]) -> list[Node]:
         )
         raise NonDifferentiableError(msg)
     flowing = cotangents({output_node: ones_like(output_node)}, wanted)
-    return [zeros_like(n) if ct is None else ct for n, ct in zip(wanted, flowing, strict=True)]
+    return [
+        zeros_like(n) if ct is None else _of_its_type(ct, n) for n, ct in zip(wanted, flowing, strict=True)
+    ]
+
+
+def _of_its_type(ct: Node, node: Node) -> Node:
+    """Return the gradient in the shape and dtype of its node: zeros for one that turns out to be integer."""
+    if ct.op is sum_to_like and ct.inputs[1] is node:
+        return ct
+    return sum_to_like(ct, node) if node.type is None or node.type.dtype is None else ct
 
 
 def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | None]:

@@ -5,7 +5,6 @@ from typing import Any, ClassVar, TypeAlias
 
 import torch
 
-from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -198,8 +197,3 @@ class Step(Op):
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         return None
-
-
-def no_tensor(value: object, wanted_by: str) -> TensorTypeError:
-    """Return the error for an operand that must be a number."""
-    return TensorTypeError(f'{wanted_by} takes a Python number here, and got {value!r}')

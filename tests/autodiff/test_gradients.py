@@ -57,6 +57,12 @@ def test_gradients_have_the_dtype_of_their_operands() -> None:
     assert (gy.dtype, gy.shape) == (torch.float64, (2, 3))
 
 
+def test_an_untyped_variable_that_is_fed_integers_gets_zeros_of_its_dtype() -> None:
+    x = ad.Variable('x')
+    (got,) = run(ad.gradients(ad.sin(x), [x]), {x: torch.tensor([1, 2])})
+    assert torch.equal(got, torch.zeros(2, dtype=torch.int64))
+
+
 def test_a_real_operand_of_a_complex_value_gets_a_real_gradient() -> None:
     x, z = ad.Variable('x'), ad.Variable('z')
     a, b = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.complex128)
