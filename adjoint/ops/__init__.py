@@ -7,26 +7,47 @@ from adjoint.core.op import Op
 from adjoint.ops import (
     activation,
     arithmetic,
+    attention,
+    complex_parts,
     contraction,
+    convolution,
     creation,
+    cumulative,
+    distance,
+    embedding,
     exponential,
+    factorisation,
     index,
+    linalg,
     linear,
+    logic,
+    loss,
     normalise,
+    ordering,
+    padding,
+    pooling,
+    random,
     reduction,
+    resampling,
+    scatter,
     select,
     shape,
+    special,
+    spectral,
     step,
     torch_names,
     trigonometric,
-)  # fmt: skip
+    window,
+)
 
 __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, exponential, trigonometric, activation, step, select, reduction, contraction, normalise,
-    shape, index, linear, creation, torch_names,
+    arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
+    reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
+    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
+    scatter, linear, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

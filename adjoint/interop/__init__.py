@@ -1,0 +1,1 @@
+"""From torch programs, and to them."""

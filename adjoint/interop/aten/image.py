@@ -1,0 +1,7 @@
+"""ATen: convolutions, pooling, resampling and padding."""
+
+from adjoint.interop.aten.table import Builders
+
+__all__ = ['BUILDERS']
+
+BUILDERS: Builders = {}

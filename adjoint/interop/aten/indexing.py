@@ -1,0 +1,7 @@
+"""ATen: indexing, scattering, sorting."""
+
+from adjoint.interop.aten.table import Builders
+
+__all__ = ['BUILDERS']
+
+BUILDERS: Builders = {}

@@ -1,0 +1,7 @@
+"""ATen: shapes, views, copies and creation."""
+
+from adjoint.interop.aten.table import Builders
+
+__all__ = ['BUILDERS']
+
+BUILDERS: Builders = {}

@@ -1,0 +1,7 @@
+"""ATen: activations, losses, normalisation, attention, embedding."""
+
+from adjoint.interop.aten.table import Builders
+
+__all__ = ['BUILDERS']
+
+BUILDERS: Builders = {}

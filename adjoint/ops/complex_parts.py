@@ -1,0 +1,3 @@
+"""Complex numbers from their parts, and back."""
+
+__all__: list[str] = []

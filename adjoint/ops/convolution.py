@@ -1,0 +1,3 @@
+"""Convolutions of every kind, and their adjoints."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Running sums, products and extremes."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Norms and distances."""
+
+__all__: list[str] = []

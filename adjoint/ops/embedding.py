@@ -1,0 +1,3 @@
+"""Rows of a table, and bags of them."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Factorisations of matrices: Cholesky, QR, SVD, LU, eigenvalues."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Linear algebra: solving, inverses, determinants, functions of matrices."""
+
+__all__: list[str] = []

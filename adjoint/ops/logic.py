@@ -1,0 +1,3 @@
+"""Bits, truth values, and tests of single entries: nothing flows."""
+
+__all__: list[str] = []

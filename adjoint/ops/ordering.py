@@ -1,0 +1,3 @@
+"""Sorting and positions by rank."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Padding and windows."""
+
+__all__: list[str] = []

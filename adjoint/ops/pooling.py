@@ -1,0 +1,3 @@
+"""Pooling: means and maxima over windows."""
+
+__all__: list[str] = []

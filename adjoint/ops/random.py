@@ -1,0 +1,3 @@
+"""Random values, drawn from a seed."""
+
+__all__: list[str] = []

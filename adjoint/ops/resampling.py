@@ -1,0 +1,3 @@
+"""Resampling: upsampling, grids, and their adjoints."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Writing at positions: scatter, put, fill."""
+
+__all__: list[str] = []

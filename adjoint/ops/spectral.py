@@ -1,0 +1,3 @@
+"""Fourier transforms."""
+
+__all__: list[str] = []

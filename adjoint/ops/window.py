@@ -1,0 +1,3 @@
+"""Overlapping and strided views."""
+
+__all__: list[str] = []

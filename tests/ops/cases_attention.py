@@ -1,0 +1,5 @@
+"""Cases: attention."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}

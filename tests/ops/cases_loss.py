@@ -1,0 +1,5 @@
+"""Cases: losses."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}

@@ -1,0 +1,5 @@
+"""Cases: sorting and positions by rank."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}

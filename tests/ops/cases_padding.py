@@ -1,0 +1,5 @@
+"""Cases: padding and windows."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}

@@ -1,0 +1,5 @@
+"""Cases: special functions."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}

@@ -1,0 +1,5 @@
+"""Cases: fourier transforms."""
+
+from tests.ops.case import Case
+
+CASES: dict[str, Case] = {}
