@@ -113,27 +113,35 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
         return None
     names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
     unknown = sum(s is None for t in types for s in t.shape or ())
-    results: list[torch.Tensor] = []
+    results: list[list[torch.Tensor]] = []
     for primes in (_PRIMES, _OTHER_PRIMES) if names or unknown else (_PRIMES,):
         probed = _probe(node, types, names, unknown, primes)
         if probed is None:
             return None
-        results.append(probed)
-    shapes = [tuple(r.shape) for r in results]
-    if len({len(s) for s in shapes}) != 1:
-        return None
-    stand_ins = {
+        results.append(list(probed) if isinstance(probed, tuple) else [probed])
+    stand_ins: dict[tuple[int, ...], str] = {
         (_stand_in(_PRIMES, i, stride), _stand_in(_OTHER_PRIMES, i, stride)): name
         for i, name in enumerate(names)
         for stride in _STRIDES
     }
-    sizes: list[Size] = []
-    for each in zip(*shapes, strict=True):
-        named = stand_ins.get(each) if len(each) == 2 else None  # noqa: PLR2004 two probes
-        sizes.append(named if len(set(each)) > 1 else each[0])
-    dtype = None if any(t.dtype is None for t in types) else results[0].dtype
+    knows_dtype = all(t.dtype is not None for t in types)
     device = next((t.device for t in types if t.device is not None), None)
-    return TensorType(tuple(sizes), dtype, device)
+    items: list[TensorType | None] = []
+    for alike in zip(*results, strict=True):
+        sizes = _sizes_of([tuple(r.shape) for r in alike], stand_ins)
+        dtype = alike[0].dtype if knows_dtype else None
+        items.append(None if sizes is None else TensorType(sizes, dtype, device))
+    return items[0] if node.op.outputs == 1 else TensorType(items=tuple(items))
+
+
+def _sizes_of(
+    shapes: Sequence[tuple[int, ...]], stand_ins: dict[tuple[int, ...], str]
+) -> tuple[Size, ...] | None:
+    """Return the shape that the probes show; ``None`` where they differ in the number of axes."""
+    if len({len(s) for s in shapes}) != 1:
+        return None
+    each_size = zip(*shapes, strict=True)
+    return tuple(sizes[0] if len(set(sizes)) == 1 else stand_ins.get(sizes) for sizes in each_size)
 
 
 def _stand_in(primes: tuple[int, ...], position: int, stride: int) -> int:
@@ -146,7 +154,7 @@ def _probe(
     names: list[str],
     unknown: int,
     primes: tuple[int, ...],
-) -> torch.Tensor | None:
+) -> 'torch.Tensor | tuple[torch.Tensor, ...] | None':
     """Run ``compute`` without data; ``None`` where that says nothing."""
     # An operand of any dtype may have to be an index.
     guesses = [torch.get_default_dtype()]
@@ -182,7 +190,7 @@ def _stand_in_shapes(
 
 def _computed(
     node: 'Node', shapes: list[list[int]], dtypes: list[torch.dtype]
-) -> torch.Tensor | Exception | None:
+) -> 'torch.Tensor | tuple[torch.Tensor, ...] | Exception | None':
     """Return the result on tensors without data; what it raised; ``None`` where it needs the data."""
     try:
         with torch.no_grad():
@@ -197,7 +205,9 @@ def _computed(
         raise
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         return None if _NEEDS_DATA.search(str(error)) else error
-    return result if isinstance(result, torch.Tensor) else None  # pyright: ignore[reportUnnecessaryIsInstance] ops of users
+    if node.op.outputs > 1:
+        return tuple(result)
+    return result if isinstance(result, torch.Tensor) else None
 
 
 def _mismatch(node: 'Node', types: Sequence[TensorType], failure: Exception) -> ShapeError:

@@ -200,7 +200,14 @@ def _missing(nodes: Sequence[Node]) -> MissingInputError:
 
 def _circumstances(node: Node, values: Mapping[Node, torch.Tensor]) -> str:
     operands = '\n'.join(
-        f'  input {i}: {TensorType.of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
+        f'  input {i}: {_type_of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
     )
     attrs = f' with {node.attrs}' if node.attrs else ''
     return f"while computing node '{node}', op {node.op.name}{attrs}\n{operands}\n{node.location}"
+
+
+def _type_of(value: Any) -> TensorType:
+    """Return the type of a value; of an op with several outputs, that of a tuple."""
+    if isinstance(value, tuple):
+        return TensorType(items=tuple(_type_of(v) for v in cast('tuple[Any, ...]', value)))
+    return TensorType.of(value)
