@@ -24,12 +24,14 @@ class Item(Op):
         return Node([y], self, {'position': position})
 
     def compute(self, node: Node, input_values: list[Any]) -> torch.Tensor:
-        (y,) = input_values
-        return y[node.attrs['position']]
+        y: tuple[torch.Tensor, ...] = input_values[0]
+        position: int = node.attrs['position']
+        return y[position]
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         (y,) = input_types
-        return None if y.items is None else y.items[node.attrs['position']]
+        position: int = node.attrs['position']
+        return None if y.items is None else y.items[position]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent in its place, and nothing in the others."""
@@ -40,7 +42,8 @@ class Item(Op):
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         """Return that entry of the tangents."""
         (t,) = input_tangents
-        return None if t is None else slots(t)[node.attrs['position']]
+        position: int = node.attrs['position']
+        return None if t is None else slots(t)[position]
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``y[0]``."""
