@@ -14,12 +14,14 @@ from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
+from adjoint.core.graph import Graph
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.interop.from_torch import from_torch
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -95,6 +97,7 @@ __all__ = [
     'ExpandAsOp',
     'ExpandAsOp3d',
     'Fused',
+    'Graph',
     'GreaterThanOp',
     'LayerNormOp',
     'Linear',
@@ -174,6 +177,7 @@ __all__ = [
     'flatten',
     'flip',
     'floor',
+    'from_torch',
     'gather',
     'ge',
     'gelu',

@@ -2,6 +2,8 @@
 
 from adjoint.interop.aten.table import Builders
 
-__all__ = ['BUILDERS']
+__all__ = ['BUILDERS', 'WRITE_BACK']
 
 BUILDERS: Builders = {}
+
+WRITE_BACK: Builders = {}

@@ -2,6 +2,8 @@
 
 from adjoint.interop.aten.table import Builders
 
-__all__ = ['BUILDERS']
+__all__ = ['BUILDERS', 'MUTATIONS']
 
 BUILDERS: Builders = {}
+
+MUTATIONS: Builders = {}
