@@ -21,7 +21,6 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
-from adjoint.interop.from_torch import from_torch
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -79,6 +78,7 @@ from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
+    from adjoint.interop.from_torch import from_torch
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -271,6 +271,7 @@ __version__ = '0.1.0'
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }

@@ -15,7 +15,8 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, TimeoutError as FutureTimeout
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def entries(only: str | None) -> list[Any]:
     return [
         op
         for op in op_db
-        if op.supports_autograd and any(w.strip('=') == full_name(op) if w.startswith('=') else w in full_name(op) for w in words)
+        if op.supports_autograd
+        and any(w.strip('=') == full_name(op) if w.startswith('=') else w in full_name(op) for w in words)
     ]
 
 
@@ -125,7 +127,13 @@ def drawn(like: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.randn(like.shape, dtype=like.dtype, generator=generator)
 
 
-def by_torch(outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor], cts: Sequence[torch.Tensor], *, again: bool) -> list[torch.Tensor | None]:
+def by_torch(
+    outputs: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor],
+    cts: Sequence[torch.Tensor],
+    *,
+    again: bool,
+) -> list[torch.Tensor | None]:
     pairs = [(o, c) for o, c in zip(outputs, cts, strict=True) if o.requires_grad]
     if not pairs:
         return [None] * len(inputs)
@@ -169,7 +177,9 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
         ct_nodes = [ad.Variable(f'ct{i}', tuple(c.shape), c.dtype) for i, c in enumerate(cts)]
         feed |= dict(zip(ct_nodes, cts, strict=True))
         wrt = variables[: len(moving)]
-        grads = cotangents(dict(zip(own, ct_nodes, strict=True)) if len(set(own)) == len(own) else summed(own, ct_nodes), wrt)
+        grads = cotangents(
+            dict(zip(own, ct_nodes, strict=True)) if len(set(own)) == len(own) else summed(own, ct_nodes), wrt
+        )
         values = ad.Evaluator(nodes).run(feed)
         computed = evaluated(grads, feed)
     except ad.AdjointError as error:
@@ -214,20 +224,38 @@ def claims_of(op: Any, claim: str) -> bool:
     return {'first': True, 'second': op.supports_gradgrad, 'forward': op.supports_forward_ad}[claim]
 
 
-def evaluated(nodes: Sequence[ad.Node | None], feed: dict[ad.Node, torch.Tensor]) -> list[torch.Tensor | None]:
+def evaluated(
+    nodes: Sequence[ad.Node | None], feed: dict[ad.Node, torch.Tensor]
+) -> list[torch.Tensor | None]:
     values = iter(ad.Evaluator([n for n in nodes if n is not None]).run(feed))
     return [None if n is None else next(values) for n in nodes]
 
 
-def second(made: Trial, result: Result, where: str, moving: Any, wrt: Any, grads: Any, ct_nodes: Any, feed: Any, wanted: Any) -> None:
+def second(
+    made: Trial,
+    result: Result,
+    where: str,
+    moving: Any,
+    wrt: Any,
+    grads: Any,
+    ct_nodes: Any,
+    feed: Any,
+    wanted: Any,
+) -> None:
     del made
     seeds = [None if g is None else drawn(g, 100 + i) for i, g in enumerate(wanted)]
-    pairs = [(g, s) for g, s in zip(wanted, seeds, strict=True) if g is not None and s is not None and g.requires_grad]
+    pairs = [
+        (g, s)
+        for g, s in zip(wanted, seeds, strict=True)
+        if g is not None and s is not None and g.requires_grad
+    ]
     try:
         torch_second = (
             [None] * len(moving)
             if not pairs
-            else torch.autograd.grad([g for g, _ in pairs], moving, [s for _, s in pairs], allow_unused=True, retain_graph=True)
+            else torch.autograd.grad(
+                [g for g, _ in pairs], moving, [s for _, s in pairs], allow_unused=True, retain_graph=True
+            )
         )
     except Exception as error:
         result.notes.setdefault('torch', f'{where}: second order: torch raises {first_line(error)}')
@@ -304,7 +332,9 @@ def isolated(position: int, kind: str, limit: int) -> Result:
     except Exception as error:
         result = Result(full_name(op), kind)
         where = traceback.extract_tb(error.__traceback__)[-1]
-        result.record('first', 'error', f'{type(error).__name__}: {first_line(error)} ({where.name}:{where.lineno})')
+        result.record(
+            'first', 'error', f'{type(error).__name__}: {first_line(error)} ({where.name}:{where.lineno})'
+        )
         return result
 
 
@@ -312,13 +342,19 @@ def jobs(only: str | None, kinds: Iterable[str]) -> Iterator[tuple[int, str]]:
     wanted = {id(op) for op in entries(only)}
     for kind in kinds:
         for i, op in enumerate(op_db):
-            if id(op) in wanted and op.supports_dtype(DTYPES[kind], 'cpu') and DTYPES[kind] in op.supported_backward_dtypes('cpu'):
+            if (
+                id(op) in wanted
+                and op.supports_dtype(DTYPES[kind], 'cpu')
+                and DTYPES[kind] in op.supported_backward_dtypes('cpu')
+            ):
                 yield i, kind
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
-    parser.add_argument('--only', help='operators whose names contain one of these words (=name for exactly one), by commas')
+    parser.add_argument(
+        '--only', help='operators whose names contain one of these words (=name for exactly one), by commas'
+    )
     parser.add_argument('--kind', choices=DTYPES, help='real or complex; both by default')
     parser.add_argument('--samples', type=int, default=1000, help='at most so many samples of an operator')
     parser.add_argument('--workers', type=int, default=2)
@@ -360,11 +396,19 @@ def report(console: Console, results: Sequence[Result]) -> None:
             if total:
                 passed = counts['pass']
                 rest = ', '.join(f'{n} {k}' for k, n in counts.items() if k != 'pass')
-                console.print(f'{kind:8} {claim:8} {passed} of {total} ({100 * passed / total:.1f} %) {rest}', highlight=False)
+                console.print(
+                    f'{kind:8} {claim:8} {passed} of {total} ({100 * passed / total:.1f} %) {rest}',
+                    highlight=False,
+                )
     for r in results:
         for claim, outcome in r.claims.items():
             if outcome != 'pass':
-                console.print(f'{outcome:12} {r.kind:8} {claim:8} {r.name}: {r.notes.get(claim, "")}', highlight=False, soft_wrap=True, markup=False)
+                console.print(
+                    f'{outcome:12} {r.kind:8} {claim:8} {r.name}: {r.notes.get(claim, "")}',
+                    highlight=False,
+                    soft_wrap=True,
+                    markup=False,
+                )
 
 
 if __name__ == '__main__':

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from adjoint.core.errors import TensorTypeError
+from adjoint.core.errors import ShapeError, TensorTypeError
+from adjoint.core.extent import value_of
 from adjoint.core.node import Node
 
 __all__ = ['Graph', 'hand_over_run']
@@ -37,6 +38,9 @@ class Graph:
         The new values of the buffers and inputs that the program writes to, by name.
     values : dict of str to torch.Tensor
         The values of the parameters and buffers: the tensors of the module themselves, not copies.
+    assumptions : tuple of str
+        What must hold of the named sizes of the arguments, since the program does something else where it
+        does not.
 
     Examples
     --------
@@ -54,6 +58,7 @@ class Graph:
     outputs: Any
     updates: dict[str, Node] = field(default_factory=dict[str, Node])
     values: dict[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor])
+    assumptions: tuple[str, ...] = ()
 
     @property
     def variables(self) -> list[Node]:
@@ -70,6 +75,8 @@ class Graph:
 
         Raises
         ------
+        ShapeError
+            The sizes of the arguments do not fulfil the assumptions.
         TensorTypeError
             The arguments have another structure, or differ in what is no tensor.
         """
@@ -88,9 +95,20 @@ class Graph:
                     f'is part of the graph: import it again'
                 )
                 raise TensorTypeError(msg)
+        self._check_sizes(values)
         for name, node in (*self.parameters.items(), *self.buffers.items()):
             values[node] = self.values[name]
         return values
+
+    def _check_sizes(self, values: Mapping[Node, torch.Tensor]) -> None:
+        sizes: dict[str, int] = {}
+        for node, value in values.items() if self.assumptions else ():
+            known = node.type.shape if node.type is not None else None
+            sizes |= {s: n for s, n in zip(known or (), value.shape, strict=False) if isinstance(s, str)}
+        for assumed in self.assumptions:
+            if not value_of(assumed, sizes):
+                msg = f'the program was imported for sizes with {assumed}, and got {sizes}: import it again'
+                raise ShapeError(msg)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return the results for arguments, in the structure of the program's; buffers are not changed."""

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.nn.utils import stateless
 from torch.utils import _pytree as pytree
 
@@ -19,6 +17,7 @@ from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
 from adjoint.interop.custom import CustomCall
 from adjoint.interop.semantics import Recorder, Semantics, Trail
+from adjoint.interop.sizes import Sizes
 
 __all__ = ['Capture', 'Lifted', 'capture', 'lifted']
 
@@ -98,21 +97,32 @@ class Capture:
     rebound: Sequence[str]
     calls: Mapping[torch.fx.Node, CustomCall]
     trail: Trail
+    sizes: Sizes
 
     def location(self, position: int) -> Location:
         """Return the user's line that recorded the node at a position, with its module."""
         return self.trail.location(position)
 
 
-def capture(call: Lifted) -> Capture:
+def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
     """Record a program.
+
+    Parameters
+    ----------
+    call
+        The program with its inputs.
+    axes
+        Of the tensors of the arguments, by name: the names of the axes whose size is free.
 
     Raises
     ------
     UnsupportedOpError
         The program cannot be recorded, or not with its meaning kept; with the line.
     """
-    fakes, mode = _without_data(call)
+    sizes = Sizes()
+    given = [*call.parameters.values(), *call.buffers.values()]
+    fakes = [sizes.without_data(_plain(t), {}) for t in given]
+    fakes += [sizes.without_data(_plain(t), axes.get(name, {})) for name, t in call.tensors.items()]
     recorder = Recorder(call.program if isinstance(call.program, torch.nn.Module) else None)
     outcome: dict[str, Any] = {}
 
@@ -135,7 +145,7 @@ def capture(call: Lifted) -> Capture:
 
     tracer = make_fx(run, pre_dispatch=True, tracing_mode='real', _allow_non_fake_inputs=True)
     try:
-        with mode, torch.enable_grad():
+        with sizes.mode, torch.enable_grad():
             module = tracer(*fakes)
     except AdjointError:
         raise
@@ -151,15 +161,8 @@ def capture(call: Lifted) -> Capture:
         outcome['rebound'],
         recorder.calls,
         recorder.trail,
+        sizes,
     )
-
-
-def _without_data(call: Lifted) -> tuple[list[torch.Tensor], FakeTensorMode]:
-    """Return the inputs as tensors of the same types that hold nothing."""
-    mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
-    given = [*call.parameters.values(), *call.buffers.values(), *call.tensors.values()]
-    fakes = [mode.from_tensor(_plain(t), static_shapes=True) for t in given]
-    return fakes, mode
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:

@@ -9,9 +9,10 @@ from torch.utils import _pytree as pytree
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
-from adjoint.core.tensor_type import TensorType
+from adjoint.core.tensor_type import Size, TensorType
 from adjoint.interop.capture import capture, lifted
 from adjoint.interop.importer import Importer
+from adjoint.interop.sizes import named_axes
 from adjoint.ops.creation import Variable
 
 __all__ = ['from_torch']
@@ -21,6 +22,7 @@ def from_torch(
     program: Callable[..., Any],
     *examples: Any,
     kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
     seed: int = 0,
 ) -> Graph:
     """Import a program written for PyTorch as a graph whose derivatives are built by the rules of adjoint.
@@ -35,6 +37,11 @@ def from_torch(
         part of the graph.
     kwargs : mapping of str, optional
         Keyword arguments.
+    dynamic_shapes : mapping or sequence, optional
+        The axes whose sizes are free: by the name of the argument, or for the tensors in order, a mapping
+        from axis to a name (or a ``torch.export.Dim``), such as ``{'x0': {0: 'batch'}}``. Equal names are
+        equal sizes; the examples need a size of at least 2 there, another one for each name. One import then
+        serves every size for which the program does the same.
     seed : int
         For random ops: dropout has the same mask in each run, forward and backward.
 
@@ -46,6 +53,8 @@ def from_torch(
 
     Raises
     ------
+    ShapeError
+        ``dynamic_shapes`` does not fit the arguments, or the program fixes one of the sizes.
     UnsupportedOpError
         The program uses an op that is not supported, control flow that depends on values, or something
         whose meaning for derivatives would be lost; with the line.
@@ -62,10 +71,11 @@ def from_torch(
         msg = f'from_torch takes a module or a function, and got {program!r} of type {type(program).__name__}'
         raise TensorTypeError(msg)
     call = lifted(program, examples, kwargs or {})
-    recording = capture(call)
+    axes = named_axes(dynamic_shapes, list(call.tensors))
+    recording = capture(call, axes)
     parameters = _variables(call.parameters)
     buffers = _variables(call.buffers)
-    arguments = _variables(call.tensors)
+    arguments = _variables(call.tensors, axes)
     importer = Importer(recording, [*parameters.values(), *buffers.values(), *arguments.values()], seed)
     results = iter(importer.run())
     outputs = [next(results) if known is None else known for known in recording.results]
@@ -82,13 +92,19 @@ def from_torch(
         pytree.tree_unflatten(outputs, recording.structure),
         updates,
         {name: value.detach() for name, value in given.items()},
+        tuple(recording.sizes.assumptions()),
     )
 
 
-def _variables(tensors: Mapping[str, torch.Tensor]) -> dict[str, Node]:
+def _variables(
+    tensors: Mapping[str, torch.Tensor], axes: Mapping[str, Mapping[int, str]] | None = None
+) -> dict[str, Node]:
     """Return a typed variable for each tensor."""
     made: dict[str, Node] = {}
     for name, value in tensors.items():
         known = TensorType.of(value)
-        made[name] = Variable(name, known.shape, known.dtype, known.device)
+        sizes: list[Size] = list(known.shape or ())
+        for position, size in (axes or {}).get(name, {}).items():
+            sizes[position] = size
+        made[name] = Variable(name, sizes, known.dtype, known.device)
     return made

@@ -12,6 +12,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from adjoint.core.errors import AdjointError, UnsupportedOpError
+from adjoint.core.extent import Extent
 from adjoint.core.node import Node
 from adjoint.core.source import Location, ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
@@ -21,10 +22,13 @@ from adjoint.interop.custom import CustomCall
 from adjoint.interop.stored import Stored
 from adjoint.ops.creation import Variable, constant
 from adjoint.ops.custom import custom_gradient
-from adjoint.ops.linear import cast as cast_to, expand_like
+from adjoint.ops.extent import size_value
+from adjoint.ops.linear import expand_like
 from adjoint.ops.torch_names import detach
 
 __all__ = ['Importer']
+
+_SYMBOLIC = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 # What only checks, or says nothing of a value.
 _EFFECTS = (
@@ -110,9 +114,11 @@ class Importer:
         if node in self._cts:
             known = TensorType.of(node.meta['val'])
             return Stored.new(Variable('', known.shape, known.dtype, known.device))
+        target = node.target
+        if isinstance(node.meta.get('val'), _SYMBOLIC) and target is not torch.ops.aten.item.default:
+            return self._recording.sizes.extent(node.meta['val'])
         args = _resolved(node.args, env)
         kwargs = _resolved(node.kwargs, env)
-        target = node.target
         if isinstance(target, OpOverload):
             return self._overload(target, node, args, kwargs)
         if target is torch._C._set_grad_enabled:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] what is recorded
@@ -133,6 +139,7 @@ class Importer:
         if name.startswith(_EFFECTS):
             return None
         schema = overload._schema  # noqa: SLF001 documented nowhere else
+        args, kwargs = _sizes_as_values(schema, args, kwargs)
         if name in {'aten.detach.default', 'aten.detach_.default'}:
             return self._detached(args[0], in_place=name.endswith('_.default'))
         if name == 'aten.item.default':
@@ -240,7 +247,11 @@ class Importer:
         if packet == 'zero_':
             return BUILDERS['aten.zeros_like.default'](before)
         value = args[1]
-        return self._read(value) if isinstance(value, Stored) else BUILDERS['aten.full_like.default'](before, value)
+        return (
+            self._read(value)
+            if isinstance(value, Stored)
+            else BUILDERS['aten.full_like.default'](before, value)
+        )
 
     # -- builders -----------------------------------------------------------------------------
 
@@ -281,7 +292,9 @@ class Importer:
         fits = shape is None or (
             len(shape) == len(wanted.shape or ())
             and all(
-                a == b for a, b in zip(shape, wanted.shape or (), strict=True) if isinstance(a, int) and isinstance(b, int)
+                a == b
+                for a, b in zip(shape, wanted.shape or (), strict=True)
+                if isinstance(a, int) and isinstance(b, int)
             )
         )
         if not fits or known.dtype not in {None, wanted.dtype}:
@@ -404,6 +417,22 @@ def _values(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {k: _values(v) for k, v in cast('dict[str, Any]', tree).items()}
     return tree
+
+
+def _sizes_as_values(schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Return arguments with a tensor for each symbolic size that stands where a number is calculated with."""
+    numbers = {a.name for a in schema.arguments if str(a.type) in {'Tensor', 'number', 'Optional[number]'}}
+
+    def value(name: str, given: Any) -> Any:
+        if not isinstance(given, Extent) or name not in numbers:
+            return given
+        is_whole = all(mark not in given for mark in ('/ ', 'sqrt', 'Float', 'TrueDiv', '.'))
+        return Stored.new(size_value(given, torch.int64 if is_whole else torch.float64))
+
+    names = [a.name for a in schema.arguments]
+    return [value(n, v) for n, v in zip(names, args, strict=False)], {
+        n: value(n, v) for n, v in kwargs.items()
+    }
 
 
 def _is_tensor(value: Any) -> bool:

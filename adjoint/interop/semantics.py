@@ -92,7 +92,9 @@ class Recorder:
 
     def refuse(self, what: str, way_out: str) -> UnsupportedOpError:
         """Return the error for what would change the derivative without a trace in the graph."""
-        return UnsupportedOpError(f'{what} inside an imported program: {way_out}\n{location_of(calling_site())}')
+        return UnsupportedOpError(
+            f'{what} inside an imported program: {way_out}\n{location_of(calling_site())}'
+        )
 
 
 # Functions of torch that act on autograd from within a program, and what to do instead.

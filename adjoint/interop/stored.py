@@ -127,5 +127,3 @@ class Stored:
         """Turn into another view of the same storage: ``unsqueeze_`` and its like."""
         self.parent, self._view, self._write_back = other.parent, other._view, other._write_back
         self._is_detached, self._seen, self._node = other._is_detached, other._seen, other._node
-
-
