@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.utils import stateless
 from torch.utils import _pytree as pytree
 
 from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
 from adjoint.interop.custom import CustomCall
+from adjoint.interop.internals import reparametrized
 from adjoint.interop.semantics import Recorder, Semantics, Trail
 from adjoint.interop.sizes import Sizes
 
@@ -152,10 +152,10 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
     except Exception as error:
         raise _not_captured(error, recorder) from error
     graph = module.graph
-    constants = {n.target: getattr(module, str(n.target)) for n in graph.nodes if n.op == 'get_attr'}
+    constants = {str(n.target): getattr(module, str(n.target)) for n in graph.nodes if n.op == 'get_attr'}
     return Capture(
         graph,
-        constants,  # pyright: ignore[reportArgumentType] the targets of get_attr are names
+        constants,
         outcome['structure'],
         outcome['results'],
         outcome['rebound'],
@@ -180,7 +180,7 @@ def _of_module(
     kwargs: Mapping[str, Any],
 ) -> tuple[Any, dict[str, torch.Tensor]]:
     """Call a module with other parameters and buffers; return also the buffers that it replaced."""
-    with stateless._reparametrize_module(module, {**parameters, **buffers}, tie_weights=True):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] what torch.func.functional_call does
+    with reparametrized(module, {**parameters, **buffers}):
         result = module(*args, **kwargs)
         now = dict(module.named_buffers())
         rebound = {name: now[name] for name, given in buffers.items() if now.get(name) is not given}

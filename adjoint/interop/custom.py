@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.utils.checkpoint
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from adjoint.core.errors import UnsupportedOpError
+from adjoint.interop.internals import node_of, position
 
 if TYPE_CHECKING:
     from adjoint.interop.semantics import Recorder
@@ -79,15 +79,6 @@ class _Context:
         del value
 
 
-def _node_of(value: Any) -> torch.fx.Node | None:
-    """Return the node of the recording that a tensor is."""
-    mode = get_proxy_mode()
-    if mode is None or not isinstance(value, torch.Tensor):
-        return None
-    slot = mode.tracer.tensor_tracker.get(value)
-    return None if slot is None else slot.proxy.node
-
-
 def _call(cls: Any, recorder: 'Recorder', args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """Record a call of a function, in the place of ``apply``."""
     if cls is torch.utils.checkpoint.CheckpointFunction:
@@ -103,7 +94,7 @@ def _call(cls: Any, recorder: 'Recorder', args: Sequence[Any], kwargs: dict[str,
             returned = cls.forward(context, *args, **kwargs)
     if not torch.is_grad_enabled():
         return returned
-    results = list(returned) if isinstance(returned, (tuple, list)) else [returned]  # pyright: ignore[reportUnknownArgumentType] of the user
+    results = _listed(returned)
     flowing = [
         r
         for r in results
@@ -117,22 +108,21 @@ def _call(cls: Any, recorder: 'Recorder', args: Sequence[Any], kwargs: dict[str,
     # Recorded after the results, so that nothing else in the program can stand for them.
     cts = {id(r): torch.zeros_like(r) for r in flowing}
     given = [cts.get(id(r)) for r in results]
-    grads = (once if is_once and once is not None else backward)(context, *given)
-    grads = list(grads) if isinstance(grads, (tuple, list)) else [grads]  # pyright: ignore[reportUnknownArgumentType] same
+    grads = _listed((once if is_once and once is not None else backward)(context, *given))
     pairs = [
-        (node, _node_of(grad))
+        (node, node_of(grad))
         for a, grad in zip(args, grads, strict=False)
-        if (node := _node_of(a)) is not None
+        if (node := node_of(a)) is not None
     ]
-    nodes_of_results = [cast('torch.fx.Node', _node_of(r)) for r in flowing]
-    nodes_of_cts = [cast('torch.fx.Node', _node_of(ct)) for ct in cts.values()]
+    nodes_of_results = tuple(cast('torch.fx.Node', node_of(r)) for r in flowing)
+    nodes_of_cts = tuple(cast('torch.fx.Node', node_of(ct)) for ct in cts.values())
     bound: list[Any] = []
     for r in results:
         if not any(r is f for f in flowing):
             bound.append(r.detach() if isinstance(r, torch.Tensor) else r)
             continue
         copy = r.clone().requires_grad_()
-        marker = cast('torch.fx.Node', _node_of(copy))
+        marker = cast('torch.fx.Node', node_of(copy))
         recorder.calls[marker] = CustomCall(
             cls.__name__,
             nodes_of_results,
@@ -144,6 +134,10 @@ def _call(cls: Any, recorder: 'Recorder', args: Sequence[Any], kwargs: dict[str,
         )
         bound.append(copy)
     return bound[0] if not isinstance(returned, (tuple, list)) else tuple(bound)
+
+
+def _listed(returned: Any) -> list[Any]:
+    return list(cast('Sequence[Any]', returned)) if isinstance(returned, (tuple, list)) else [returned]
 
 
 _one_capture = RLock()
@@ -161,7 +155,7 @@ def recorded_functions(recorder: 'Recorder') -> Generator[None]:
         original = torch.autograd.Function.__dict__['apply']
 
         def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            if get_ident() != owner or get_proxy_mode() is None:
+            if get_ident() != owner or position() is None:
                 return original.__get__(None, cls)(*args, **kwargs)
             return _call(cls, recorder, args, kwargs)
 

@@ -7,13 +7,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.source import Location, Site, calling_site, location_of
 from adjoint.interop.custom import CustomCall, recorded_functions
+from adjoint.interop.internals import (
+    DATA_OF_A_TENSOR,
+    SETS_DATA_OF_A_TENSOR,
+    in_functorch,
+    position,
+)  # fmt: skip
 
 __all__ = ['Recorder', 'Semantics', 'Trail']
 
@@ -57,7 +62,8 @@ class Recorder:
         self._last: Site | None = None
 
     def __enter__(self) -> Self:
-        for name, module in () if self._module is None else self._module.named_modules():
+        modules = {} if self._module is None else dict(self._module.named_modules())
+        for name, module in modules.items():
             self._hooks.append(module.register_forward_pre_hook(self._entering(name), prepend=True))
             self._hooks.append(module.register_forward_hook(self._leaving, always_call=True))
         return self
@@ -81,10 +87,9 @@ class Recorder:
     def mark(self) -> None:
         """Note that what is recorded from here on comes from the line that runs."""
         self._last = calling_site()
-        mode = get_proxy_mode()
-        if mode is not None:
-            position = len(mode.tracer.graph.nodes)
-            self.trail.mark(position, self._last, self._running[-1] if self._running else '')
+        at = position()
+        if at is not None:
+            self.trail.mark(at, self._last, self._running[-1] if self._running else '')
 
     def where(self) -> Location | str:
         """Return the line that ran last."""
@@ -104,7 +109,7 @@ _REFUSED: Mapping[Callable[..., Any], tuple[str, str]] = {
     torch.Tensor.register_post_accumulate_grad_hook: (
         'a hook on a gradient', 'write it as a torch.autograd.Function',
     ),
-    torch.Tensor.data.__set__: (  # type: ignore[attr-defined]
+    SETS_DATA_OF_A_TENSOR: (
         'an assignment to .data', 'use copy_ under torch.no_grad()',
     ),
 }  # fmt: skip
@@ -142,12 +147,12 @@ class Semantics(TorchFunctionMode):
     ) -> Any:
         options = dict(kwargs or {})
         self._recorder.mark()
-        if torch._C._functorch.peek_interpreter_stack() is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] nothing public tells
+        if in_functorch():
             what, way_out = 'a transform of torch.func', 'import the function that it is applied to'
             raise self._recorder.refuse(what, way_out)
         if func in _REFUSED:
             raise self._recorder.refuse(*_REFUSED[func])
-        if func == torch.Tensor.data.__get__:
+        if func == DATA_OF_A_TENSOR:
             return args[0].detach()
         result = func(*args, **options)
         if func is torch.autograd.grad and not options.get('create_graph', False):

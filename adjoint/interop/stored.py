@@ -5,6 +5,7 @@ sees, through whichever view it goes.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -12,7 +13,7 @@ from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.ops.linear import Linear
 
-__all__ = ['Storage', 'Stored', 'Through', 'through']
+__all__ = ['Stored', 'Through', 'View', 'through']
 
 
 class Through(Linear):
@@ -36,69 +37,63 @@ class Through(Linear):
 through = Through()
 
 
-class Storage:
-    """What some tensors share: the node of the whole, and how often it was written."""
+class _Memory:
+    """What some tensors share: the node of the whole, and how often it was written to."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
         self.version = 0
 
 
-class Stored:
-    """One tensor of the program: a storage as a whole, or a view of another tensor.
+@dataclass(frozen=True, slots=True)
+class View:
+    """How a tensor is seen in another one.
 
     Parameters
     ----------
-    storage
-        What a write changes in the end.
     parent
-        The tensor that this one is a view of; ``None`` for the whole.
-    view
-        From the node of the parent to that of this tensor.
+        The other tensor.
+    of
+        From the node of the parent to that of the view.
     write_back
-        From the node of the parent and the new node of this tensor to the new node of the parent.
+        From the node of the parent and the new node of the view to the new node of the parent; ``None``
+        where a view cannot be written to.
     is_detached
         Whether the view cuts the derivative, so that a write through it leaves no history.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        parent: 'Stored | None' = None,
-        view: Callable[[Node], Node] | None = None,
-        write_back: Callable[[Node, Node], Node] | None = None,
-        *,
-        is_detached: bool = False,
-    ) -> None:
-        self.storage = storage
-        self.parent = parent
-        self._view = view
-        self._write_back = write_back
-        self._is_detached = is_detached
-        self._seen = -1
-        self._node: Node | None = None
+    parent: 'Stored'
+    of: Callable[[Node], Node]
+    write_back: Callable[[Node, Node], Node] | None = None
+    is_detached: bool = False
 
-    @classmethod
-    def new(cls, node: Node) -> 'Stored':
-        """Return a tensor of its own."""
-        return cls(Storage(node))
+
+class Stored:
+    """One tensor of the program: memory of its own, or a view of another tensor.
+
+    Parameters
+    ----------
+    given : Node or View
+        The value of a tensor of its own, or what the tensor is a view of.
+    """
+
+    def __init__(self, given: Node | View) -> None:
+        self.view = given if isinstance(given, View) else None
+        self.memory: _Memory = given.parent.memory if isinstance(given, View) else _Memory(given)
+        # The node of a view, and the version of the memory that it was made of.
+        self.made: tuple[Node, int] | None = None
 
     def read(self) -> Node:
         """Return the node of the tensor as it is now."""
-        behind: list[Stored] = []
+        behind: list[tuple[Stored, View]] = []
         at = self
-        while at.parent is not None and at._seen != at.storage.version:
-            behind.append(at)
-            at = at.parent
-        node = at.storage.node if at.parent is None else at._node
-        for view in reversed(behind):
-            if node is None or view._view is None:  # a view always knows how it is made
-                break
-            node = view._node = view._view(node)
-            view._seen = view.storage.version
-        if node is None:
-            msg = 'a view was read before it was made'
-            raise RuntimeError(msg)
+        while at.view is not None and (at.made is None or at.made[1] != at.memory.version):
+            behind.append((at, at.view))
+            at = at.view.parent
+        node = at.memory.node if at.view is None or at.made is None else at.made[0]
+        for tensor, view in reversed(behind):
+            node = view.of(node)
+            tensor.made = node, tensor.memory.version
         return node
 
     def write(self, new: Node, *, keeps_history: bool = False) -> None:
@@ -111,19 +106,20 @@ class Stored:
         keeps_history
             Whether the derivative stays that of the old value: writes under ``no_grad``.
         """
-        at = self
-        while at.parent is not None:
-            if at._write_back is None:
-                msg = 'a tensor that was expanded or viewed in this way cannot be written to in place'
+        view = self.view
+        while view is not None:
+            if view.write_back is None:
+                msg = 'a write in place through this kind of view is not supported: write to a clone'
                 raise UnsupportedOpError(msg)
-            keeps_history = keeps_history or at._is_detached
-            new = at._write_back(at.parent.read(), new)
-            at = at.parent
-        old = self.storage.node
-        self.storage.node = through(new, old) if keeps_history else new
-        self.storage.version += 1
+            keeps_history = keeps_history or view.is_detached
+            new = view.write_back(view.parent.read(), new)
+            view = view.parent.view
+        old = self.memory.node
+        self.memory.node = through(new, old) if keeps_history else new
+        self.memory.version += 1
 
-    def become(self, other: 'Stored') -> None:
-        """Turn into another view of the same storage: ``unsqueeze_`` and its like."""
-        self.parent, self._view, self._write_back = other.parent, other._view, other._write_back
-        self._is_detached, self._seen, self._node = other._is_detached, other._seen, other._node
+    def reshape_in_place(self, of: Callable[[Node], Node], back: Callable[[Node, Node], Node] | None) -> None:
+        """Turn into a view of what the tensor was: ``unsqueeze_`` and its like."""
+        before = Stored(self.memory.node)
+        before.view, before.memory, before.made = self.view, self.memory, self.made
+        self.view, self.made = View(before, of, back), None
