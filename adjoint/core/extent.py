@@ -10,8 +10,18 @@ from typing import Any
 
 __all__ = ['Extent', 'extents_of', 'names_in', 'resolved_attrs', 'value_of']
 
-_FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    'Eq': operator.eq, 'Ne': operator.ne, 'Or': lambda *a: any(a), 'And': lambda *a: all(a), 'Max': max, 'Min': min, 'Mod': operator.mod, 'PythonMod': operator.mod, 'floor': math.floor,
+
+def _either(*conditions: bool) -> bool:
+    return any(conditions)
+
+
+def _both(*conditions: bool) -> bool:
+    return all(conditions)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    'Eq': operator.eq, 'Ne': operator.ne, 'Or': _either, 'And': _both,
+    'Max': max, 'Min': min, 'Mod': operator.mod, 'PythonMod': operator.mod, 'floor': math.floor,
     'ceiling': math.ceil, 'CeilToInt': math.ceil, 'FloorToInt': math.floor, 'TruncToInt': math.trunc,
     'ToFloat': float, 'sqrt': math.sqrt, 'OpaqueUnaryFn_sqrt': math.sqrt, 'FloatTrueDiv': operator.truediv,
     'IntTrueDiv': operator.truediv, 'FloatPow': operator.pow, 'PowByNatural': operator.pow, 'Abs': abs,
@@ -81,7 +91,7 @@ def resolved_attrs(attrs: Mapping[str, Any], bindings: Mapping[str, int]) -> dic
         if type(value) is tuple:
             return tuple(resolved(v) for v in value)  # pyright: ignore[reportUnknownVariableType] of anything
         if isinstance(value, slice):
-            return slice(resolved(value.start), resolved(value.stop), resolved(value.step))  # pyright: ignore[reportUnknownMemberType] same
+            return slice(resolved(value.start), resolved(value.stop), resolved(value.step))
         return value
 
     return {name: resolved(value) for name, value in attrs.items()}

@@ -91,8 +91,8 @@ class Graph:
                 values[variable] = leaf
             elif leaf is not variable and leaf != variable:
                 msg = (
-                    f'the program was imported with {variable!r} where it got {leaf!r}, and what is no tensor '
-                    f'is part of the graph: import it again'
+                    f'the program was imported with {variable!r} where it got {leaf!r}, and what is no '
+                    f'tensor is part of the graph: import it again'
                 )
                 raise TensorTypeError(msg)
         self._check_sizes(values)
@@ -107,7 +107,7 @@ class Graph:
             sizes |= {s: n for s, n in zip(known or (), value.shape, strict=False) if isinstance(s, str)}
         for assumed in self.assumptions:
             if not value_of(assumed, sizes):
-                msg = f'the program was imported for sizes with {assumed}, and got {sizes}: import it again'
+                msg = f'the program was imported for {assumed}, and got {sizes}: import it again'
                 raise ShapeError(msg)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -54,6 +54,9 @@ class Op:
     # are the nodes that pick one of them: see `adjoint.ops.several`.
     outputs: int = 1
 
+    # Up to which order the op can be differentiated; None for any.
+    orders: ClassVar[int | None] = None
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if 'name' not in cls.__dict__:

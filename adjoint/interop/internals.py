@@ -1,6 +1,6 @@
 """What this room uses of torch that torch does not promise to keep, in one place."""
 
-# pyright: basic
+# pyright: basic, reportAttributeAccessIssue=false
 # ruff: noqa: SLF001
 
 from collections.abc import Callable, Mapping, Sequence

@@ -62,7 +62,9 @@ class Recorder:
         self._last: Site | None = None
 
     def __enter__(self) -> Self:
-        modules = {} if self._module is None else dict(self._module.named_modules())
+        modules: dict[str, torch.nn.Module] = (
+            {} if self._module is None else dict(self._module.named_modules())
+        )
         for name, module in modules.items():
             self._hooks.append(module.register_forward_pre_hook(self._entering(name), prepend=True))
             self._hooks.append(module.register_forward_hook(self._leaving, always_call=True))
@@ -104,7 +106,7 @@ class Recorder:
 
 # Functions of torch that act on autograd from within a program, and what to do instead.
 _REFUSED: Mapping[Callable[..., Any], tuple[str, str]] = {
-    torch.Tensor.backward: ('backward()', 'import the function up to the loss, and take gradients of the graph'),
+    torch.Tensor.backward: ('backward()', 'import the part up to the loss, and take gradients of the graph'),
     torch.Tensor.register_hook: ('a hook on a gradient', 'write it as a torch.autograd.Function'),
     torch.Tensor.register_post_accumulate_grad_hook: (
         'a hook on a gradient', 'write it as a torch.autograd.Function',

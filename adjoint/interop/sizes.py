@@ -1,4 +1,4 @@
-"""Symbolic sizes of imported programs: what the user names, what the recording calls them, what it assumes."""
+"""Symbolic sizes of imported programs: their names, and what a recording assumes of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -47,10 +47,10 @@ def named_axes(dynamic_shapes: Any, names: Sequence[str]) -> dict[str, dict[int,
 
 
 def _axes(axes: Any) -> Iterator[tuple[int, str]]:
-    pairs = axes.items() if isinstance(axes, Mapping) else enumerate(axes)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] of the user
-    for position, dim in pairs:  # pyright: ignore[reportUnknownVariableType] same
+    by_position = cast('Mapping[int, Any]', axes) if isinstance(axes, Mapping) else dict(enumerate(axes))
+    for position, dim in by_position.items():
         if dim is not None:
-            yield int(position), dim if isinstance(dim, str) else str(dim.__name__)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] same
+            yield position, dim if isinstance(dim, str) else dim.__name__
 
 
 class Sizes:
@@ -73,7 +73,7 @@ class Sizes:
             return self.mode.from_tensor(value, static_shapes=True)
         places = {position % value.ndim: name for position, name in axes.items()}
         kinds = [DimDynamic.DUCK if i in places else DimDynamic.STATIC for i in range(value.ndim)]
-        context = StatelessSymbolicContext(dynamic_sizes=kinds)
+        context: Any = StatelessSymbolicContext(dynamic_sizes=kinds)
         made = self.mode.from_tensor(value, symbolic_context=context)
         for position, name in places.items():
             self._name(made.shape[position], name, value.shape[position])
@@ -108,9 +108,9 @@ class Sizes:
         """
         if not isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)):
             return value
-        expression: Any = value.node.expr
+        expression: Any = cast('Any', value).node.expr
         if expression.is_number or expression in {sympy.true, sympy.false}:
-            return type(value.node.hint)(expression) if value.node.hint is not None else int(expression)
+            return _plain(expression)
         return Extent(self._written(expression))
 
     def _written(self, expression: Any) -> str:
@@ -141,3 +141,10 @@ class Sizes:
                 continue
             found.append(self._written(expression))
         return list(dict.fromkeys(found))
+
+
+def _plain(expression: Any) -> int | float | bool:
+    """Return a number of sympy as one of Python."""
+    if expression in {sympy.true, sympy.false}:
+        return bool(expression)
+    return int(expression) if expression.is_integer else float(expression)

@@ -22,10 +22,12 @@ class Through(Linear):
     linear_in = (1,)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        """Return the value."""
         value, _ = input_values
         return value
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        """Return the cotangent for ``a``."""
         return None, ct
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:

@@ -13,7 +13,7 @@ __all__ = ['SizeValue', 'size_value']
 
 
 class SizeValue(Creation):
-    """A named size, or arithmetic of named sizes, as a 0-d tensor: int64, or float64 where it is no integer."""
+    """A named size, or arithmetic of named sizes, as a 0-d tensor."""
 
     def __call__(self, size: Extent, dtype: torch.dtype = torch.int64) -> Node:
         """Build the node."""

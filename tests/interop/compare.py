@@ -36,7 +36,7 @@ def agrees_with_torch(function: Callable[..., Any], *inputs: torch.Tensor) -> No
     moving = [x for x in own if x.requires_grad]
     ct = _drawn(value, 0)
     grads = torch.autograd.grad(value, moving, ct, create_graph=True, allow_unused=True)
-    seeds = [None if g is None else _drawn(g, i + 1) for i, g in enumerate(grads)]
+    seeds = [None if g is None else _drawn(g, i + 1) for i, g in enumerate(grads)]  # pyright: ignore[reportUnnecessaryComparison] with allow_unused
     again = _second(grads, seeds, moving)
 
     graph = ad.from_torch(function, *inputs)

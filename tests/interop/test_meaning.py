@@ -74,9 +74,9 @@ class Once(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, *grads: Any) -> torch.Tensor:
         (x,) = ctx.saved_tensors
-        return grad * 2 * x
+        return grads[0] * 2 * x
 
 
 class WritesItsInput(torch.autograd.Function):
