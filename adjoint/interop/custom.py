@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.utils.checkpoint
 
-from adjoint.core.errors import UnsupportedOpError
 from adjoint.interop.internals import node_of, position
 
 if TYPE_CHECKING:
@@ -56,10 +55,11 @@ class CustomCall:
 class _Context:
     """What ``forward`` and ``backward`` of a function share, in the place of torch's."""
 
-    def __init__(self, args: Sequence[Any]) -> None:
+    def __init__(self, args: Sequence[Any], recorder: 'Recorder') -> None:
         self.needs_input_grad = tuple(isinstance(a, torch.Tensor) and a.requires_grad for a in args)
         self.saved_tensors: tuple[Any, ...] = ()
         self.silent: list[torch.Tensor] = []
+        self._recorder = recorder
 
     def save_for_backward(self, *tensors: Any) -> None:
         self.saved_tensors = tensors
@@ -72,8 +72,8 @@ class _Context:
 
     def mark_dirty(self, *tensors: torch.Tensor) -> None:
         del tensors
-        msg = 'a torch.autograd.Function that writes into its inputs (mark_dirty) cannot be imported'
-        raise UnsupportedOpError(msg)
+        what = 'a torch.autograd.Function that writes into its inputs (mark_dirty)'
+        raise self._recorder.refuse(what, 'return a new tensor')
 
     def set_materialize_grads(self, value: bool) -> None:
         del value
@@ -84,7 +84,7 @@ def _call(cls: Any, recorder: 'Recorder', args: Sequence[Any], kwargs: dict[str,
     if cls is torch.utils.checkpoint.CheckpointFunction:
         run, _, *operands = args
         return run(*operands)
-    context = _Context(args)
+    context = _Context(args, recorder)
     has_setup = cls.setup_context is not torch.autograd.Function.setup_context
     with torch.no_grad():
         if has_setup:

@@ -33,7 +33,7 @@ def from_torch(
         It is called once, on tensors without data. A module is imported in the mode it is in, training or
         evaluation.
     *examples
-        Arguments: tensors, in nested tuples, lists and dicts if you like, and anything else, which becomes
+        Arguments: tensors, which need a gradient where the program itself takes one by them, in nested tuples, lists and dicts if you like, and anything else, which becomes
         part of the graph.
     kwargs : mapping of str, optional
         Keyword arguments.

@@ -39,7 +39,7 @@ def agrees_with_torch(function: Callable[..., Any], *inputs: torch.Tensor) -> No
     seeds = [None if g is None else _drawn(g, i + 1) for i, g in enumerate(grads)]  # pyright: ignore[reportUnnecessaryComparison] with allow_unused
     again = _second(grads, seeds, moving)
 
-    graph = ad.from_torch(function, *inputs)
+    graph = ad.from_torch(function, *own)
     variables = [v for v, x in zip(graph.variables, own, strict=True) if x.requires_grad]
     ct_node = ad.Variable('ct', tuple(ct.shape), ct.dtype)
     ours = cotangents({graph.outputs: ct_node}, variables)

@@ -14,7 +14,14 @@ __all__ = ['BUILDERS']
 
 def _scaled(op: Callable[[Any, Any], Node]) -> Callable[..., Node]:
     def combined(self: Any, other: Any, alpha: Any = 1) -> Node:
-        return op(self, other if alpha == 1 else arithmetic.mul(other, alpha) if isinstance(other, Node) else other * alpha)
+        return op(
+            self,
+            other
+            if alpha == 1
+            else arithmetic.mul(other, alpha)
+            if isinstance(other, Node)
+            else other * alpha,
+        )
 
     return combined
 
@@ -28,10 +35,53 @@ def _clamp(self: Any, min: Any = None, max: Any = None) -> Node:
 
 
 _SAME = (
-    'abs', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'ceil', 'cos', 'cosh', 'erf', 'erfc', 'exp',
-    'expm1', 'floor', 'log', 'log10', 'log1p', 'log2', 'maximum', 'minimum', 'mul', 'neg', 'pow', 'reciprocal',
-    'rsqrt', 'sgn', 'sign', 'sin', 'sinh', 'sqrt', 'square', 'tan', 'tanh', 'trunc', 'eq', 'ne', 'lt', 'le', 'gt', 'ge',
-    'sigmoid', 'where', 'hypot', 'imag', 'real',
+    'abs',
+    'acos',
+    'acosh',
+    'asin',
+    'asinh',
+    'atan',
+    'atan2',
+    'atanh',
+    'ceil',
+    'cos',
+    'cosh',
+    'erf',
+    'erfc',
+    'exp',
+    'expm1',
+    'floor',
+    'log',
+    'log10',
+    'log1p',
+    'log2',
+    'maximum',
+    'minimum',
+    'mul',
+    'neg',
+    'pow',
+    'reciprocal',
+    'rsqrt',
+    'sgn',
+    'sign',
+    'sin',
+    'sinh',
+    'sqrt',
+    'square',
+    'tan',
+    'tanh',
+    'trunc',
+    'eq',
+    'ne',
+    'lt',
+    'le',
+    'gt',
+    'ge',
+    'sigmoid',
+    'where',
+    'hypot',
+    'imag',
+    'real',
 )
 _R = registry()
 

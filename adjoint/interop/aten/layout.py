@@ -25,7 +25,14 @@ def _write(base: Node, new: Node, key: Any) -> Node:
 
 
 def _creation(like: str) -> Any:
-    def build(self: Node, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None, memory_format: Any = None) -> Node:
+    def build(
+        self: Node,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: Any = None,
+        memory_format: Any = None,
+    ) -> Node:
         made = _R[like](self)
         return made if dtype is None else linear.cast(made, dtype)
 
@@ -61,7 +68,9 @@ BUILDERS: Builders = {
 
 WRITE_BACK: Builders = {
     'aten.select.int': lambda base, new, dim, at: _write(base, new, _key(dim, at)),
-    'aten.slice.Tensor': lambda base, new, dim=0, start=None, end=None, step=1: _write(base, new, _key(dim, slice(start, end, step))),
+    'aten.slice.Tensor': lambda base, new, dim=0, start=None, end=None, step=1: _write(
+        base, new, _key(dim, slice(start, end, step))
+    ),
     'aten.view.default': lambda base, new, size: shape.reshape_like(new, base),
     'aten.unsqueeze.default': lambda base, new, dim: shape.reshape_like(new, base),
     'aten.squeeze.dim': lambda base, new, dim: shape.reshape_like(new, base),
