@@ -28,6 +28,7 @@ from adjoint.ops import (
     pooling,
     random,
     reduction,
+    remainder,
     resampling,
     scatter,
     select,
@@ -44,7 +45,7 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
+    arithmetic, remainder, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
     reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
     attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
     scatter, linear, creation, torch_names,

@@ -4,7 +4,7 @@ from adjoint.interop.aten.table import Builders
 
 __all__ = ['BUILDERS', 'MUTATIONS']
 
-from adjoint.ops import activation, contraction, shape  # noqa: E402
+from adjoint.ops import activation, contraction, shape
 
 BUILDERS: Builders = {
     'aten.mm.default': contraction.matmul,
