@@ -115,7 +115,7 @@ _PADDINGS = ['zeros', 'border', 'reflection']
 
 
 def _in_many_ways(*operands: torch.Tensor) -> list[Sample]:
-    ways = [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 1), (2, 2)]
+    ways = [(0, 0), (0, 1), (0, 2), (1, 0), (2, 0), (2, 2)]
     return [sample(*operands, 2, mode, padding, (mode + padding) % 2 == 0) for mode, padding in ways]
 
 
@@ -158,7 +158,7 @@ GRID: dict[str, Case] = {
     'grid_sampler': Case(
         r.grid_sampler,
         [
-            *_in_many_ways(X[:, :1], _GRID[:, :1]),
+            *_in_many_ways(X[:, :1], _GRID[:, :1, :1]),
             sample(BLOCK, _GRID3, 3, 0, 0, False),
             sample(BLOCK, _GRID3, 3, 0, 2, True),
             sample(BLOCK, _GRID3, 3, 1, 1, False),
@@ -170,15 +170,15 @@ GRID: dict[str, Case] = {
         _build_sampled,
         [
             sample(X, _GRID, 2, 0, 0, False, (1, 0)),
-            sample(X, _GRID, 2, 2, 1, True, (2, 1)),
-            sample(X, _GRID, 2, 2, 2, False, (0, 2)),
+            sample(X[:, :1], _GRID[:, :1, :1], 2, 2, 1, True, (2, 1)),
+            sample(X[:, :1], _GRID[:, :1, :1], 2, 2, 2, False, (0, 2)),
         ],
     ),
     'grid_sampler_input': Case(
         _build_input,
         [
             sample(spread(1, 2, 2, 2), _GRID, X, 2, 0, 0, True),
-            sample(spread(1, 2, 2, 2), _GRID, X, 2, 2, 2, False),
+            sample(spread(1, 1, 1, 1), _GRID[:, :1, 1:], X[:, :1], 2, 2, 2, False),
             sample(spread(1, 1, 1, 2, 1), _GRID3, BLOCK, 3, 0, 1, False),
         ],
         _by_position(0),
@@ -187,7 +187,7 @@ GRID: dict[str, Case] = {
         _build_grid,
         [
             sample(spread(1, 2, 2, 2), X, _GRID, 2, 0, 0, True),
-            sample(spread(1, 2, 2, 2), X, _GRID, 2, 2, 2, False),
+            sample(spread(1, 1, 1, 1), X[:, :1], _GRID[:, :1, 1:], 2, 2, 2, False),
             sample(spread(1, 1, 1, 2, 1), BLOCK, _GRID3, 3, 0, 1, False),
         ],
         _by_position(1),
