@@ -329,9 +329,7 @@ def max_pool(
     return take_at_positions(x, positions, axes), positions
 
 
-def adaptive_max_pool(
-    x: Operand, axes: int, output_size: int | Sequence[int | None]
-) -> tuple[Node, Node]:
+def adaptive_max_pool(x: Operand, axes: int, output_size: int | Sequence[int | None]) -> tuple[Node, Node]:
     """Return the maximum of ``x`` over windows that give ``output_size`` entries, and where it lies."""
     x = as_node(x, 'adaptive_max_pool')
     positions = adaptive_max_pool_positions(x, axes, output_size)

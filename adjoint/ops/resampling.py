@@ -248,7 +248,9 @@ def _component(g: Node, k: int) -> Node:
 
 def _along(x: Node, grid: Node, g: Node, node: Node) -> Node:
     """Return the derivative of the samples along a movement ``g`` of the grid."""
-    terms = [_component(g, k) * Node([x, grid], grid_sampler, attrs) for k, attrs in enumerate(_one_more(node))]
+    terms = [
+        _component(g, k) * Node([x, grid], grid_sampler, attrs) for k, attrs in enumerate(_one_more(node))
+    ]
     total = terms[0]
     for term in terms[1:]:
         total = total + term

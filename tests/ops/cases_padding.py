@@ -90,7 +90,9 @@ PADS: dict[str, Case] = {
 }
 
 
-def _unfold(x: torch.Tensor, window: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> torch.Tensor:
+def _unfold(
+    x: torch.Tensor, window: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
+) -> torch.Tensor:
     return F.unfold(x, window, dilation, padding, stride)
 
 

@@ -34,7 +34,9 @@ def _resampled_back(ct: torch.Tensor, like: torch.Tensor, *options: Any) -> torc
     return torch.autograd.grad(_resampled(x, *options), x, ct)[0]
 
 
-def _build_back(ct: Any, like: Any, mode: str, size: Any = None, scales: Any = None, corners: bool = False) -> ad.Node:
+def _build_back(
+    ct: Any, like: Any, mode: str, size: Any = None, scales: Any = None, corners: bool = False
+) -> ad.Node:
     attrs = {'mode': mode, 'output_size': size, 'scales': scales, 'align_corners': corners}
     return ad.Node([ct, like], r.interpolate_backward, attrs)
 
@@ -119,7 +121,9 @@ def _in_many_ways(*operands: torch.Tensor) -> list[Sample]:
     return [sample(*operands, 2, mode, padding, (mode + padding) % 2 == 0) for mode, padding in ways]
 
 
-def _sampled(x: torch.Tensor, grid: torch.Tensor, axes: int, mode: int, padding: int, corners: bool) -> torch.Tensor:
+def _sampled(
+    x: torch.Tensor, grid: torch.Tensor, axes: int, mode: int, padding: int, corners: bool
+) -> torch.Tensor:
     return F.grid_sample(x, grid, _MODES[mode], _PADDINGS[padding], corners)
 
 
