@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 its usual name
+import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint.ops import padding as p

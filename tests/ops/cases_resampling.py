@@ -1,10 +1,9 @@
 """Cases: resampling: up and down to other sizes, and at a grid."""
 
-import itertools
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 its usual name
+import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint.ops import resampling as r
