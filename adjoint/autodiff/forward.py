@@ -10,6 +10,7 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import alias
+from adjoint.ops.several import items, packed
 
 __all__ = ['pushforward']
 
@@ -67,7 +68,12 @@ def pullback_of_pullback(node: Node, tangents: Sequence[Node | None]) -> Node | 
     """
     # Any cotangent does: the map is linear in it, so its adjoint does not depend on where it is taken.
     # The alias keeps rules from seeing what it is and leaving it out.
-    ct = alias(zeros_like(node))
+    if node.op.outputs > 1:
+        cts = [alias(zeros_like(y)) for y in items(node)]
+        ct = packed(cts)
+    else:
+        ct = alias(zeros_like(node))
+        cts = [ct]
     pulled = node.op.gradient(node, ct)
     seeds: dict[Node, Node] = {}
     for cotangent, t in zip(pulled, tangents, strict=True):
@@ -75,8 +81,10 @@ def pullback_of_pullback(node: Node, tangents: Sequence[Node | None]) -> Node | 
             seeds[cotangent] = seeds[cotangent] + t if cotangent in seeds else t
     if not seeds:
         return None
-    (tangent,) = cotangents(seeds, [ct])
-    return tangent
+    moved = cotangents(seeds, cts)
+    if all(t is None for t in moved):
+        return None
+    return moved[0] if node.op.outputs == 1 else packed(moved)
 
 
 hand_over_jvp(pullback_of_pullback)

@@ -13,6 +13,7 @@ from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import Linear, sum_to_like
+from adjoint.ops.several import plus
 
 __all__ = ['cotangents', 'gradients']
 
@@ -118,7 +119,7 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | No
             enter_site(node.site)
             total = flowing[0]
             for ct in flowing[1:]:
-                total = total + ct
+                total = plus(total, ct)
             totals[node] = total
             if depends.isdisjoint(node.inputs):
                 continue

@@ -50,6 +50,13 @@ class Op:
     name: ClassVar[str] = 'op'
     formula: ClassVar[str | None] = None
 
+    # How many tensors the value is made of. With more than one, the value is a tuple, and what users get
+    # are the nodes that pick one of them: see `adjoint.ops.several`.
+    outputs: int = 1
+
+    # Up to which order the op can be differentiated; None for any.
+    orders: ClassVar[int | None] = None
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if 'name' not in cls.__dict__:
@@ -61,7 +68,7 @@ class Op:
         """Build the node of this op: positional operands are tensors, keywords are its attrs."""
         return Node([as_node(operand, self.name) for operand in operands], self, attrs)
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         """Return the value of the node from those of its inputs.
 
         Parameters
@@ -70,6 +77,11 @@ class Op:
             For its ``attrs``.
         input_values : list of torch.Tensor
             One for each of ``node.inputs``; not to be changed in place.
+
+        Returns
+        -------
+        torch.Tensor, or a tuple of them
+            A tuple where ``outputs`` is more than 1.
         """
         raise UnsupportedOpError(f'{type(self).__name__} has no compute method{_where(type(self))}')
 

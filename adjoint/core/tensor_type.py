@@ -48,6 +48,8 @@ class TensorType(NamedTuple):
         ``None`` is any dtype.
     device : torch.device or None
         ``None`` is any device.
+    items : tuple of TensorType or None, optional
+        Of the value of an op with several outputs: the type of each. Shape, dtype and device are ``None``.
 
     Examples
     --------
@@ -59,9 +61,12 @@ class TensorType(NamedTuple):
     shape: tuple[Size, ...] | None = None
     dtype: torch.dtype | None = None
     device: torch.device | None = None
+    items: 'tuple[TensorType | None, ...] | None' = None
 
     def __str__(self) -> str:
         """``float32[n, 3]``; a question mark for what is not known."""
+        if self.items is not None:
+            return f'({", ".join("?" if item is None else str(item) for item in self.items)})'
         dtype = 'any' if self.dtype is None else str(self.dtype).removeprefix('torch.')
         if self.shape is None:
             return f'{dtype}[...]'

@@ -257,7 +257,7 @@ class Cast(Linear):
 def sizes_of(shape: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Return sizes that were given one by one or as one sequence."""
     first = shape[0] if len(shape) == 1 else None
-    given = first if isinstance(first, Sequence) else shape
+    given = first if isinstance(first, Sequence) and not isinstance(first, str) else shape
     return tuple(given)  # pyright: ignore[reportReturnType] either form is ints
 
 

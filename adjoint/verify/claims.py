@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 
@@ -10,6 +10,7 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.elementwise import Partial
+from adjoint.ops.several import item, items, packed
 from adjoint.verify import numeric
 from adjoint.verify.blame import numeric_gradient, single_op
 from adjoint.verify.compare import Comparison, compare, largest, recognised
@@ -65,7 +66,7 @@ def structure(d: Derivatives) -> Iterator[Finding]:
     if d.map.order == 1:
         inputs = set(d.map.inputs)
         order = topological_sort(d.map.outputs, behind=inputs)
-        nodes = [n for n in order if n.inputs and n not in inputs][:_NODES]
+        nodes = [n for n in order if n.inputs and n not in inputs and n.op is not item][:_NODES]
         wanted = list(dict.fromkeys([*nodes, *(x for n in nodes for x in n.inputs)]))
         values = dict(zip(wanted, d.run(wanted, d.map.feed()), strict=True))
         findings = [f for node in nodes for f in _structure_of(d, node, values)]
@@ -77,11 +78,17 @@ def structure(d: Derivatives) -> Iterator[Finding]:
         yield recorded('structure', d.map, not wrong, d.map.named(i), *wrong)
 
 
-def _structure_of(d: Derivatives, node: Node, values: dict[Node, torch.Tensor]) -> Iterator[Finding]:
+def _structure_of(d: Derivatives, node: Node, values: Mapping[Node, Any]) -> Iterator[Finding]:
     """Compare what the rule of one node returns with what it owes."""
-    flows = has_derivative(values[node])
-    seed = torch.ones_like(values[node], dtype=None if flows else torch.float64)
-    ct = d.variable_for(node, seed, 'ct')
+    value = values[node]
+    outputs = items(node) if isinstance(value, tuple) else (node,)
+    parts = cast('tuple[torch.Tensor, ...]', value if isinstance(value, tuple) else (value,))
+    flows = any(has_derivative(part) for part in parts)
+    seeds: dict[Node, torch.Tensor] = {}
+    for output, part in zip(outputs, parts, strict=True):
+        seed = torch.ones_like(part, dtype=None if has_derivative(part) else torch.float64)
+        seeds[d.variable_for(output, seed, 'ct')] = seed
+    ct = packed(list(seeds)) if isinstance(value, tuple) else next(iter(seeds))
     returned = node.op.gradient(node, ct)
     subject = f"node '{node}'"
     if not isinstance(returned, (list, tuple)) or len(returned) != len(node.inputs):  # pyright: ignore[reportUnnecessaryIsInstance] rules of users
@@ -94,7 +101,7 @@ def _structure_of(d: Derivatives, node: Node, values: dict[Node, torch.Tensor]) 
         return
     if not (flows or any(has_derivative(values[x]) for x in node.inputs)):
         return  # integers from integers: nobody can ask for a derivative
-    feed = {**d.map.feed(), ct: seed}
+    feed = {**d.map.feed(), **seeds}
     present = [c for c in returned if c is not None]
     computed = dict(zip(present, d.run(present, feed), strict=True))
     for i, (x, c) in enumerate(zip(node.inputs, returned, strict=True)):

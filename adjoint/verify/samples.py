@@ -140,6 +140,10 @@ def variable_like(value: torch.Tensor, kind: Kind, name: str) -> Node:
 
 def is_true_of(known: TensorType, value: torch.Tensor, sizes: Mapping[Size, int]) -> bool:
     """Whether what is known of a type holds for a value, with the sizes that names stand for."""
+    if known.items is not None:
+        return all(
+            item is None or is_true_of(item, v, sizes) for item, v in zip(known.items, value, strict=True)
+        )
     if known.dtype not in {None, value.dtype} or known.device not in {None, value.device}:
         return False
     if known.shape is None:

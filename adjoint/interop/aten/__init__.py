@@ -15,7 +15,7 @@ from adjoint.interop.aten import (
 )
 from adjoint.interop.aten.table import Builders
 
-__all__ = ['BUILDERS']
+__all__ = ['BUILDERS', 'MUTATIONS', 'WRITE_BACK']
 
 BUILDERS: Builders = MappingProxyType(
     {
@@ -30,3 +30,9 @@ BUILDERS: Builders = MappingProxyType(
         **layout.BUILDERS,
     }
 )
+
+# What an overload writes into its arguments, by their names, beside what it returns.
+MUTATIONS: Builders = MappingProxyType(network.MUTATIONS)
+
+# For a view: from the base and the new value of the view to the base with that part replaced.
+WRITE_BACK: Builders = MappingProxyType(layout.WRITE_BACK)

@@ -1,0 +1,98 @@
+"""Ops with several outputs: their value is a tuple, and a node picks one entry of it.
+
+The cotangent of a tuple is a tuple of cotangents, some of which may be nothing; the same holds for tangents.
+Such tuples are only passed between rules, which take them apart with :func:`slots`; no run computes them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from adjoint.core.node import Node
+from adjoint.core.op import Op
+from adjoint.core.tensor_type import TensorType
+
+__all__ = ['Item', 'Pack', 'item', 'items', 'pack', 'packed', 'plus', 'slots']
+
+
+class Item(Op):
+    """One output of an op that has several, ``attrs['position']``."""
+
+    def __call__(self, y: Node, position: int) -> Node:
+        """Build the node; ``y`` is the node of an op with several outputs."""
+        return Node([y], self, {'position': position})
+
+    def compute(self, node: Node, input_values: list[Any]) -> torch.Tensor:
+        y: tuple[torch.Tensor, ...] = input_values[0]
+        position: int = node.attrs['position']
+        return y[position]
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        (y,) = input_types
+        position: int = node.attrs['position']
+        return None if y.items is None else y.items[position]
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the cotangent in its place, and nothing in the others."""
+        (y,) = node.inputs
+        position: int = node.attrs['position']
+        return [packed([output_grad if i == position else None for i in range(y.op.outputs)])]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        """Return that entry of the tangents."""
+        (t,) = input_tangents
+        position: int = node.attrs['position']
+        return None if t is None else slots(t)[position]
+
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
+        """Return ``y[0]``."""
+        return f'{operands[0]}[{node.attrs["position"]}]'
+
+
+class Pack(Op):
+    """A tuple of cotangents or tangents; ``attrs['places']`` tells which entry each operand is."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
+        places: tuple[int, ...] = node.attrs['places']
+        found = dict(zip(places, input_values, strict=True))
+        return tuple(found.get(i) for i in range(node.attrs['count']))
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        places: tuple[int, ...] = node.attrs['places']
+        found = dict(zip(places, input_types, strict=True))
+        return TensorType(items=tuple(found.get(i) for i in range(node.attrs['count'])))
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        entries = slots(output_grad)
+        return [entries[i] for i in node.attrs['places']]
+
+
+item = Item()
+pack = Pack()
+
+
+def items(y: Node) -> tuple[Node, ...]:
+    """Return the outputs of a node whose op has several, each as a node."""
+    return tuple(item(y, i) for i in range(y.op.outputs))
+
+
+def packed(entries: Sequence[Node | None]) -> Node:
+    """Return a tuple of cotangents or tangents as one node; ``None`` where nothing flows."""
+    places = tuple(i for i, entry in enumerate(entries) if entry is not None)
+    return Node([e for e in entries if e is not None], pack, {'places': places, 'count': len(entries)})
+
+
+def slots(whole: Node) -> list[Node | None]:
+    """Return the entries of a tuple of cotangents or tangents: for rules of ops with several outputs."""
+    places: tuple[int, ...] = whole.attrs['places']
+    found = dict(zip(places, whole.inputs, strict=True))
+    return [found.get(i) for i in range(whole.attrs['count'])]
+
+
+def plus(a: Node, b: Node) -> Node:
+    """Return the sum of two cotangents; of two tuples, entry by entry."""
+    if a.op is not pack:
+        return a + b
+    pairs = zip(slots(a), slots(b), strict=True)
+    return packed([y if x is None else x if y is None else x + y for x, y in pairs])
