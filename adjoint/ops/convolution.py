@@ -158,7 +158,7 @@ def _convolve(a: Node, b: Node, like: Node) -> Node:
 
 
 class ConvolutionInput(Multilinear):
-    """The derivative of ``sum(c * convolution(x, w))`` by ``x``, from ``c`` and ``w``; in the shape of ``x``."""
+    """The derivative of ``sum(c * convolution(x, w))`` by ``x``, in the shape of ``x``."""
 
     linear_in = (0, 1)
 
@@ -185,7 +185,7 @@ class ConvolutionInput(Multilinear):
 
 
 class ConvolutionWeight(Multilinear):
-    """The derivative of ``sum(c * convolution(x, w))`` by ``w``, from ``c`` and ``x``; in the shape of ``w``."""
+    """The derivative of ``sum(c * convolution(x, w))`` by ``w``, in the shape of ``w``."""
 
     linear_in = (0, 1)
 

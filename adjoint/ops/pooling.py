@@ -69,7 +69,7 @@ class AvgPool(Linear):
         attrs = {
             'axes': axes,
             'kernel_size': tuple_or_number(kernel_size),
-            'stride': tuple_or_number(stride) if stride != [] and stride != () else None,
+            'stride': tuple_or_number(stride),
             'padding': tuple_or_number(padding),
             'ceil_mode': bool(ceil_mode),
             'count_include_pad': bool(count_include_pad),
@@ -184,7 +184,7 @@ class MaxPoolPositions(Step):
         attrs = {
             'axes': axes,
             'kernel_size': tuple_or_number(kernel_size),
-            'stride': tuple_or_number(stride) if stride != [] and stride != () else None,
+            'stride': tuple_or_number(stride),
             'padding': tuple_or_number(padding),
             'dilation': tuple_or_number(dilation),
             'ceil_mode': bool(ceil_mode),

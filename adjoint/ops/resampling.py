@@ -346,8 +346,10 @@ class ChannelShuffle(Linear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
         groups: int = node.attrs['groups']
-        sizes = (-1, groups) if node.attrs['undo'] else (groups, -1)
-        return x.unflatten(1, sizes).transpose(1, 2).flatten(1, 2)
+        each = x.shape[1] // groups
+        sizes = (each, groups) if node.attrs['undo'] else (groups, each)
+        grouped = x.reshape(x.shape[0], *sizes, *x.shape[2:])
+        return grouped.transpose(1, 2).flatten(1, 2)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         return (channel_shuffle(ct, node.attrs['groups'], not node.attrs['undo']),)

@@ -1,6 +1,5 @@
 """Kernels of sampling at a grid that torch lacks: derivatives of any order by the coordinates."""
 
-import itertools
 import math
 from collections.abc import Sequence
 
@@ -46,8 +45,11 @@ def _clipped(u: torch.Tensor, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _taps(
     g: torch.Tensor, size: int, order: int, mode: int, padding: int, align: bool
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return positions along an axis and the derivative of their weights by the coordinate ``g``."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return positions along an axis, and the derivative of their weights by the coordinate ``g``.
+
+    The first axis of both is that of the positions.
+    """
     u = (g + 1) / 2 * (size - 1) if align else ((g + 1) * size - 1) / 2
     pace = torch.full_like(u, (size - 1) / 2 if align else size / 2)
     if mode != BICUBIC:
@@ -68,47 +70,40 @@ def _taps(
         sign = (-1) ** order
         weights = [_polynomial(_FAR, f + 1, order), _polynomial(_NEAR, f, order)]
         weights += [sign * _polynomial(_NEAR, 1 - f, order), sign * _polynomial(_FAR, 2 - f, order)]
-    taps: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for step, given in enumerate(weights):
-        at, weight = start + step, given * pace**order
-        if mode == BICUBIC and padding == REFLECTION:
-            at, _ = _reflected(at, size, align)
-        if padding == ZEROS:
-            weight = torch.where((at >= 0) & (at < size), weight, 0)
-        # What is not a number is somewhere in range; its weight is not a number either.
-        taps.append((at.nan_to_num(0).clamp(0, size - 1).long(), weight))
-    return taps
+    steps = torch.arange(len(weights), device=u.device).reshape(-1, *[1] * u.ndim)
+    at, weight = start + steps, torch.stack(weights) * pace**order
+    if mode == BICUBIC and padding == REFLECTION:
+        at, _ = _reflected(at, size, align)
+    if padding == ZEROS:
+        weight = torch.where((at >= 0) & (at < size), weight, 0)
+    # What is not a number is somewhere in range; its weight is not a number either.
+    return at.nan_to_num(0).clamp(0, size - 1).long(), weight
 
 
 def _places(
     shape: torch.Size, grid: torch.Tensor, orders: Sequence[int], mode: int, padding: int, align: bool
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return positions in the flattened axes of ``shape``, with weights, both ``(batch, 1, entries)``."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return positions in the flattened axes of ``shape``, with weights, both ``(batch, 1, taps, points)``."""
     axes = grid.shape[-1]
-    # The first coordinate belongs to the last axis.
-    each = [
-        _taps(grid[..., axes - 1 - axis], shape[2 + axis], orders[axes - 1 - axis], mode, padding, align)
-        for axis in range(axes)
-    ]
-    places: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for taps in itertools.product(*each):
-        at, weight = taps[0]
-        for (step, factor), size in zip(taps[1:], shape[3:], strict=True):
-            at, weight = at * size + step, weight * factor
-        places.append((at.flatten(1).unsqueeze(1), weight.flatten(1).unsqueeze(1)))
-    return places
+    at: torch.Tensor | None = None
+    weight = torch.ones((), dtype=grid.dtype, device=grid.device)
+    for axis, size in enumerate(shape[2:]):
+        k = axes - 1 - axis  # the first coordinate belongs to the last axis
+        step, factor = _taps(grid[..., k].flatten(1), size, orders[k], mode, padding, align)
+        at = step if at is None else (at.unsqueeze(1) * size + step).flatten(0, 1)
+        weight = factor if weight.ndim == 0 else (weight.unsqueeze(1) * factor).flatten(0, 1)
+    assert at is not None
+    return at.transpose(0, 1).unsqueeze(1), weight.transpose(0, 1).unsqueeze(1)
 
 
 def gathered(
     x: torch.Tensor, grid: torch.Tensor, orders: Sequence[int], mode: int, padding: int, align: bool
 ) -> torch.Tensor:
     """Return a derivative of the samples of ``x`` by the coordinates, ``orders`` times by each."""
-    flat = x.flatten(2)
-    channels = x.shape[1]
-    total = x.new_zeros((x.shape[0], channels, grid.shape[1:-1].numel()))
-    for at, weight in _places(x.shape, grid, orders, mode, padding, align):
-        total = total + flat.gather(2, at.expand(-1, channels, -1)) * weight
-    return total.reshape(*x.shape[:2], *grid.shape[1:-1])
+    at, weight = _places(x.shape, grid, orders, mode, padding, align)
+    channels, shape = x.shape[1], at.shape[2:]
+    taken = x.flatten(2).gather(2, at.flatten(2).expand(-1, channels, -1)).unflatten(2, shape)
+    return (taken * weight).sum(2).reshape(*x.shape[:2], *grid.shape[1:-1])
 
 
 def scattered(
@@ -121,8 +116,7 @@ def scattered(
     align: bool,
 ) -> torch.Tensor:
     """Return the transposed map of :func:`gathered`, which is linear in ``x``, applied to ``c``."""
-    flat = c.flatten(2)
+    at, weight = _places(like.shape, grid, orders, mode, padding, align)
+    given = (c.flatten(2).unsqueeze(2) * weight).flatten(2)
     total = c.new_zeros(like.shape).flatten(2)
-    for at, weight in _places(like.shape, grid, orders, mode, padding, align):
-        total = total.scatter_add(2, at.expand(-1, c.shape[1], -1), flat * weight)
-    return total.reshape(like.shape)
+    return total.scatter_add(2, at.flatten(2).expand(-1, c.shape[1], -1), given).reshape(like.shape)

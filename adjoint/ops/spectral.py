@@ -14,9 +14,9 @@ __all__ = [
 ]  # fmt: skip
 
 # The transforms are ATen's: ``normalization`` is 0 for none, 1 for division by the root of the number of
-# entries, 2 for division by that number, whatever the direction.
+# entries, 2 for division by that number, in either direction.
 #
-# A spectrum of real numbers is symmetric, so half of it says all. A sum over half a spectrum is not a sum over
+# A spectrum of real numbers is symmetric, so half of it says all. A sum over half a spectrum is not one over
 # all of it: entries whose mirror image is left out stand for two. So the adjoint of the transform to the half
 # is the transform back with those entries halved, and the adjoint of that one doubles them.
 
@@ -66,7 +66,7 @@ class FftR2c(Linear):
 
 
 class FftC2r(Linear):
-    """The real tensor, of ``last_dim_size`` along the last of the axes, of which ``x`` is half a spectrum.
+    """The real tensor of which ``x`` is half a spectrum, of ``last_dim_size`` along the last of the axes.
 
     The inverse transform without its division. Imaginary parts that a real tensor cannot have are
     not seen.
@@ -87,7 +87,7 @@ class FftC2r(Linear):
 
 
 class FftR2cAdjoint(Linear):
-    """The adjoint of the transform to half a spectrum applied to ``ct``, in the shape of the second operand."""
+    """The adjoint of the transform to half a spectrum, in the shape of the second operand."""
 
     name = 'fft_r2c_adjoint'
 
@@ -108,7 +108,7 @@ class FftC2rAdjoint(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (ct,) = input_values
-        dim = list(node.attrs['dim'])
+        dim: list[int] = list(node.attrs['dim'])
         half = torch.ops.aten._fft_r2c(ct, dim, node.attrs['normalization'], True)  # noqa: SLF001 torch's name
         return _scaled(half, dim[-1], ct.shape[dim[-1]], 2.0)
 

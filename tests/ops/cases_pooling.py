@@ -167,7 +167,7 @@ MAXIMA: dict[str, Case] = {
             sample(spread(1, 1, 1, 2, 1), i([[[[[3], [5]]]]]), (1, 3, 2)),
         ],
         lambda x, at, size: (
-            torch.zeros(x.shape[: -len(size)] + (torch.Size(size).numel(),), dtype=x.dtype)
+            torch.zeros((*x.shape[: -len(size)], torch.Size(size).numel()), dtype=x.dtype)
             .scatter(-1, at.flatten(-len(size)), x.flatten(-len(size)))
             .unflatten(-1, size)
         ),

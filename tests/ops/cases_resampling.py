@@ -123,6 +123,7 @@ def _in_many_ways(*operands: torch.Tensor) -> list[Sample]:
 def _sampled(
     x: torch.Tensor, grid: torch.Tensor, axes: int, mode: int, padding: int, corners: bool
 ) -> torch.Tensor:
+    assert grid.shape[-1] == axes
     return F.grid_sample(x, grid, _MODES[mode], _PADDINGS[padding], corners)
 
 
