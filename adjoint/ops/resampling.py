@@ -201,7 +201,7 @@ class GridSampler(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, grid = input_values
         options = _grid_options(node, x, grid)
-        if any(node.attrs['orders']):
+        if _has_orders(node, grid):
             return gathered(x, grid, node.attrs['orders'], *options)
         aten = torch.ops.aten
         kernel = aten.grid_sampler_2d if len(node.attrs['orders']) == 2 else aten.grid_sampler_3d  # noqa: PLR2004 axes
@@ -232,6 +232,11 @@ def _grid_options(node: Node, x: torch.Tensor, grid: torch.Tensor) -> tuple[int,
         )
         raise RuntimeError(msg)
     return node.attrs['interpolation_mode'], node.attrs['padding_mode'], node.attrs['align_corners']
+
+
+def _has_orders(node: Node, grid: torch.Tensor) -> bool:
+    """Whether torch lacks the kernel; types do not depend on it."""
+    return any(node.attrs['orders']) and not grid.is_meta
 
 
 def _one_more(node: Node) -> list[dict[str, Any]]:
@@ -266,7 +271,7 @@ class GridSamplerInput(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, grid, like = input_values
         options = _grid_options(node, like, grid)
-        if any(node.attrs['orders']):
+        if _has_orders(node, grid):
             return scattered(c, grid, like, node.attrs['orders'], *options)
         return _backward(node, c, like, grid)(options, [True, False])[0]
 
@@ -282,7 +287,7 @@ class GridSamplerGrid(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, x, grid = input_values
         options = _grid_options(node, x, grid)
-        if any(node.attrs['orders']):
+        if _has_orders(node, grid):
             orders = [attrs['orders'] for attrs in _one_more(node)]
             return torch.stack([(c * gathered(x, grid, o, *options)).sum(1) for o in orders], -1)
         return _backward(node, c, x, grid)(options, [False, True])[1]
