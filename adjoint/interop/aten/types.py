@@ -1,0 +1,16 @@
+"""What builders ask of the types of their operands."""
+
+from typing import Any
+
+from adjoint.core.node import Node
+
+__all__ = ['shape_of']
+
+
+def shape_of(x: Node) -> tuple[Any, ...]:
+    """Return the shape of an operand of an imported program, whose types are known."""
+    known = x.type
+    if known is None or known.shape is None:
+        msg = f"'{x}' has no known number of axes, which this overload of ATen asks for\n{x.location}"
+        raise ValueError(msg)
+    return known.shape
