@@ -17,6 +17,7 @@ from adjoint.ops import (
     embedding,
     exponential,
     factorisation,
+    gates,
     index,
     linalg,
     linear,
@@ -44,7 +45,7 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
+    arithmetic, exponential, trigonometric, special, complex_parts, activation, gates, step, logic, select,
     reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
     attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
     scatter, linear, creation, torch_names,

@@ -11,6 +11,7 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_gates,
     cases_index,
     cases_linalg,
     cases_logic,
@@ -35,6 +36,7 @@ __all__ = ['CASES', 'Case']
 CASES: dict[str, Case] = {
     **cases_unary.CASES,
     **cases_binary.CASES,
+    **cases_gates.CASES,
     **cases_reduction.CASES,
     **cases_contraction.CASES,
     **cases_shape.CASES,
