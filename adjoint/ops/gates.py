@@ -28,7 +28,7 @@ __all__ = [
 class Inside(Step, Unary):
     """1 where ``low < x < high``, else 0, in the dtype of ``x``."""
 
-    def __call__(self, x: Operand, low: float, high: float) -> Node:
+    def __call__(self, x: Operand, low: float = 0.0, high: float = 1.0) -> Node:
         return Node([as_node(x, self.name)], self, {'low': low, 'high': high})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -39,7 +39,7 @@ class Inside(Step, Unary):
 class Slope(Step, Unary):
     """1 where ``x`` is positive, else ``negative_slope``, in the dtype of ``x``."""
 
-    def __call__(self, x: Operand, negative_slope: float) -> Node:
+    def __call__(self, x: Operand, negative_slope: float = 0.01) -> Node:
         return Node([as_node(x, self.name)], self, {'negative_slope': negative_slope})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -211,11 +211,11 @@ class HalfOf(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        dim = node.attrs['dim']
+        dim: int = node.attrs['dim']
         if a.shape[dim] % 2:
             msg = f'{self.name} along axis {dim} of {tuple(a.shape)}, whose size is odd'
             raise ValueError(msg)
-        size = a.shape[dim] // 2
+        size: int = a.shape[dim] // 2
         return a.narrow(dim, size if node.attrs['second'] else 0, size)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:

@@ -3,6 +3,7 @@
 from tests.ops import (
     cases_attention,
     cases_binary,
+    cases_channels,
     cases_complex_parts,
     cases_contraction,
     cases_convolution,
@@ -37,6 +38,7 @@ CASES: dict[str, Case] = {
     **cases_unary.CASES,
     **cases_binary.CASES,
     **cases_gates.CASES,
+    **cases_channels.CASES,
     **cases_reduction.CASES,
     **cases_contraction.CASES,
     **cases_shape.CASES,
