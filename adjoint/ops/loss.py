@@ -13,7 +13,7 @@ from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.activation import log_sigmoid, log_softmax, softplus
 from adjoint.ops.arithmetic import abs_, square
-from adjoint.ops.creation import ones_like
+from adjoint.ops.creation import constant, ones_like
 from adjoint.ops.elementwise import Binary, Partial, Step
 from adjoint.ops.exponential import log, log1p
 from adjoint.ops.index import gather, getitem, scatter_add
@@ -349,6 +349,8 @@ class CTCWeights(_CTC):
         return backward(torch.ones_like(found), *given, found, alpha, blank, zero_infinity)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        if node.inputs[0].op is constant:
+            return [None] * len(node.inputs)
         msg = f'ctc_loss has a first derivative only, as in torch\n{node.location}'
         raise NonDifferentiableError(msg)
 

@@ -9,7 +9,7 @@ import adjoint as ad
 from adjoint import Node
 from adjoint.ops import loss
 from adjoint.verify.samples import sample
-from tests.ops.case import Case, i, spread, t
+from tests.ops.case import Case, i, sized, spread, t
 
 SCORES, ROW = spread(2, 4), spread(4, seed=1)
 TARGETS = i([[1, 3, -1, 0], [2, -1, 0, 0]])
@@ -69,7 +69,7 @@ CASES: dict[str, Case] = {
     'ctc_weights': Case(
         # It refuses to be differentiated.
         lambda targets, *lengths: loss.ctc_weights(ad.constant(FIT), targets, *lengths),
-        [sample(LABELS, [5, 4], [2, 1]), sample(i([1, 2, 2]), i([5, 4]), i([2, 1]))],
+        [sized(LABELS, [5, 4], [2, 1]), sample(i([1, 2, 2]), i([5, 4]), i([2, 1]))],
         lambda targets, *lengths: _weights_by_torch(FIT, targets, *lengths),
     ),
 }
