@@ -25,9 +25,9 @@ from adjoint.ops.step import lt, ne
 
 __all__ = [
     'BinaryCrossEntropy', 'CTCLoss', 'CTCWeights', 'MultilabelMargin', 'MultilabelMarginWeights',
-    'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'cross_entropy', 'ctc_nll', 'ctc_weights',
-    'huber_loss', 'l1_loss', 'mse_loss', 'multi_margin_loss', 'multilabel_margin',
-    'multilabel_margin_weights', 'nll_loss', 'reduced', 'smooth_l1_loss', 'soft_margin_loss',
+    'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'class_axis', 'cross_entropy', 'ctc_nll',
+    'ctc_weights', 'huber_loss', 'l1_loss', 'mse_loss', 'multi_margin_loss', 'multilabel_margin',
+    'multilabel_margin_weights', 'nll_loss', 'nll_parts', 'reduced', 'smooth_l1_loss', 'soft_margin_loss',
 ]  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def binary_cross_entropy_with_logits(
 # -- classes --------------------------------------------------------------------------------------
 
 
-def _class_axis(x: Node, target: Node, name: str) -> int:
+def class_axis(x: Node, target: Node, name: str) -> int:
     """Return the axis of the classes: the last one of a vector, else axis 1."""
     known = next((t.type for t in (x, target) if t.type is not None and t.type.shape is not None), None)
     if known is None or known.shape is None:
@@ -159,7 +159,7 @@ def nll_loss(
     """
     x, target = as_node(x, 'nll_loss'), as_node(target, 'nll_loss')
     weight = None if weight is None else as_node(weight, 'nll_loss')
-    losses, weights = nll_parts(x, target, weight, ignore_index, _class_axis(x, target, 'nll_loss'))
+    losses, weights = nll_parts(x, target, weight, ignore_index, class_axis(x, target, 'nll_loss'))
     return sum_(losses) / sum_(weights) if reduction == 'mean' else reduced(losses, reduction)
 
 
@@ -190,7 +190,7 @@ def cross_entropy(
     """
     x, target = as_node(x, 'cross_entropy'), as_node(target, 'cross_entropy')
     weight = None if weight is None else as_node(weight, 'cross_entropy')
-    axis = _class_axis(x, target, 'cross_entropy')
+    axis = class_axis(x, target, 'cross_entropy')
     fit = log_softmax(x, axis)
     if target.type is not None and target.type.dtype is not None and target.type.is_differentiable:
         return _of_probabilities(fit, target, weight, reduction, label_smoothing, axis)
@@ -230,7 +230,7 @@ def multi_margin_loss(
 ) -> Node:
     """Return how far the other classes come within a margin of the target class, to the power 1 or 2."""
     x, target = as_node(x, 'multi_margin_loss'), as_node(target, 'multi_margin_loss')
-    axis = _class_axis(x, target, 'multi_margin_loss')
+    axis = class_axis(x, target, 'multi_margin_loss')
     place = unsqueeze(target, axis)
     excess = x - gather(x, axis, place) + margin
     excess = where(lt(0, excess), excess, 0.0)
