@@ -29,7 +29,7 @@ class Frequency(Step):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (indices,) = input_values
-        found: Any = torch.unique(indices, return_inverse=True, return_counts=True)
+        found: tuple[torch.Tensor, ...] = torch.unique(indices, return_inverse=True, return_counts=True)  # pyright: ignore[reportUnknownVariableType, reportAssignmentType] it has no types
         _, places, counts = found
         return counts[places]
 
