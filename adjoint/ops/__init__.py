@@ -8,6 +8,7 @@ from adjoint.ops import (
     activation,
     arithmetic,
     attention,
+    channels,
     complex_parts,
     contraction,
     convolution,
@@ -17,6 +18,7 @@ from adjoint.ops import (
     embedding,
     exponential,
     factorisation,
+    gates,
     index,
     linalg,
     linear,
@@ -45,10 +47,10 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, remainder, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
-    reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
-    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
-    scatter, linear, creation, torch_names,
+    arithmetic, exponential, trigonometric, special, complex_parts, activation, gates, step, logic,
+    select, reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding,
+    normalise, channels, attention, loss, embedding, linalg, factorisation, distance, spectral, random,
+    shape, window, index, scatter, linear, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(
