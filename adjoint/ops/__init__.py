@@ -14,6 +14,7 @@ from adjoint.ops import (
     convolution,
     creation,
     cumulative,
+    diagonal,
     distance,
     embedding,
     exponential,
@@ -29,15 +30,18 @@ from adjoint.ops import (
     padding,
     pooling,
     random,
+    ranges,
     reduction,
     remainder,
     resampling,
     scatter,
+    scatter_reduce,
     select,
     shape,
     special,
     spectral,
     step,
+    tiling,
     torch_names,
     trigonometric,
     window,
@@ -47,10 +51,10 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, exponential, trigonometric, special, complex_parts, activation, gates, step, logic,
-    select, reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding,
-    normalise, channels, attention, loss, embedding, linalg, factorisation, distance, spectral, random,
-    shape, window, index, scatter, linear, creation, torch_names,
+    arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
+    reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
+    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, tiling, diagonal, window,
+    index, scatter, scatter_reduce, linear, ranges, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(
