@@ -41,7 +41,6 @@ from adjoint.ops.tiling import block_diag, repeat, repeated_index, roll, rot90
 from adjoint.ops.window import as_strided, as_strided_scatter, unfold, unfold_backward
 
 __all__ = ['BUILDERS', 'WRITE_BACK']
-_R = registry()
 
 Device = torch.device | str | None
 
