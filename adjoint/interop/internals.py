@@ -15,7 +15,7 @@ from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'position', 'reparametrized', 'same_memory', 'written_by',
+    'decompositions', 'in_functorch', 'node_of', 'position', 'reparametrized', 'returns_alias', 'same_memory', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -30,8 +30,8 @@ def in_functorch() -> bool:
 
 def position() -> int | None:
     """Return how many nodes the running recording has; ``None`` where none runs."""
-    mode = get_proxy_mode()
-    return None if mode is None else len(mode.tracer.graph.nodes)
+    graph = getattr(getattr(get_proxy_mode(), 'tracer', None), 'graph', None)
+    return None if graph is None else len(graph.nodes)
 
 
 def node_of(value: Any) -> torch.fx.Node | None:
@@ -57,6 +57,11 @@ def written_by(overload: OpOverload) -> list[str]:
     """Return the names of the arguments that an overload writes to."""
     arguments = overload._schema.arguments
     return [a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write]
+
+
+def returns_alias(overload: OpOverload) -> bool:
+    """Whether an overload says that what it returns may be a view of an argument."""
+    return any(r.alias_info is not None for r in overload._schema.returns)
 
 
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:

@@ -344,6 +344,7 @@ BUILDERS: Builders = {
     'aten.full_like': _full_like,
     'aten.lift': _same,
     'aten.lift_fresh': _same,
+    'aten.lift_fresh_copy': _same,
     'aten.linspace.default': _linspace,
     'aten.logspace.default': _logspace,
     'aten.new_empty': _new(0),
