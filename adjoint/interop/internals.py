@@ -15,7 +15,7 @@ from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'position', 'reparametrized', 'returns_alias', 'same_memory', 'written_by',
+    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized', 'returns_alias', 'same_memory', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -67,6 +67,12 @@ def returns_alias(overload: OpOverload) -> bool:
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors share memory."""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def owns_memory(value: torch.Tensor) -> bool:
+    """Whether a tensor is contiguous, and all of its memory."""
+    size = value.untyped_storage().nbytes()
+    return value.is_contiguous() and value.storage_offset() == 0 and size == value.numel() * value.itemsize
 
 
 def decompositions() -> Mapping[OpOverload, Callable[..., Any]]:
