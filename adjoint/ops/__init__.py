@@ -8,6 +8,8 @@ from adjoint.ops import (
     activation,
     arithmetic,
     attention,
+    bessel,
+    blend,
     complex_parts,
     contraction,
     convolution,
@@ -28,6 +30,7 @@ from adjoint.ops import (
     pooling,
     random,
     reduction,
+    remainder,
     resampling,
     scatter,
     select,
@@ -44,7 +47,8 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
+    arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, step,
+    logic, select, blend,
     reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
     attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
     scatter, linear, creation, torch_names,
