@@ -71,7 +71,9 @@ def _joined(
     return torch.where(is_near, near(torch.where(is_near, x, 0)), far(torch.where(is_near, limit, x)))
 
 
-def _upwards(order: int, y0: torch.Tensor, y1: torch.Tensor, next_: Callable[..., torch.Tensor]) -> torch.Tensor:
+def _upwards(
+    order: int, y0: torch.Tensor, y1: torch.Tensor, next_: Callable[..., torch.Tensor]
+) -> torch.Tensor:
     """Return the function of an order from those of order 0 and 1, by a recurrence."""
     for k in range(1, order):
         y0, y1 = y1, next_(k, y0, y1)
