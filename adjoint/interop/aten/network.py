@@ -1,24 +1,17 @@
-"""ATen: activations, losses, normalisation, attention, embedding."""
+"""ATen: what neural networks are made of: products, activations, normalisation, attention, losses."""
 
+from adjoint.interop.aten import activations, attention, losses, normalisation, products
 from adjoint.interop.aten.table import Builders
 
 __all__ = ['BUILDERS', 'MUTATIONS']
 
-from adjoint.ops import activation, contraction, shape  # noqa: E402
-
 BUILDERS: Builders = {
-    'aten.mm.default': contraction.matmul,
-    'aten.bmm.default': contraction.matmul,
-    'aten.matmul.default': contraction.matmul,
-    'aten.mv.default': contraction.matmul,
-    'aten.dot.default': contraction.matmul,
-    'aten.relu.default': activation.relu,
-    'aten.silu.default': activation.silu,
-    'aten.linear.default': lambda x, w, b=None: (
-        contraction.matmul(x, shape.transpose(w, -2, -1))
-        if b is None
-        else contraction.matmul(x, shape.transpose(w, -2, -1)) + b
-    ),
+    **products.BUILDERS,
+    **activations.BUILDERS,
+    **normalisation.BUILDERS,
+    **attention.BUILDERS,
+    **losses.BUILDERS,
 }
 
-MUTATIONS: Builders = {}
+# The new values of what an overload writes into its arguments, by their names.
+MUTATIONS: Builders = {**normalisation.MUTATIONS, **activations.MUTATIONS}

@@ -1,0 +1,120 @@
+"""ATen: losses, with the reduction as a number."""
+
+from collections.abc import Callable, Sequence
+
+from adjoint.core.node import Node
+from adjoint.interop.aten.table import Builders
+from adjoint.ops import loss
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.reduction import sum_
+
+__all__ = ['BUILDERS']
+
+_REDUCTIONS = ('none', 'mean', 'sum')
+
+Some = Node | None
+
+
+def _elementwise(of: Callable[..., Node]) -> Callable[..., Node]:
+    def build(self: Node, target: Node, reduction: int = 1) -> Node:
+        return of(self, target, _REDUCTIONS[reduction])
+
+    return build
+
+
+def _smooth_l1(self: Node, target: Node, reduction: int = 1, beta: float = 1.0) -> Node:
+    return loss.smooth_l1_loss(self, target, _REDUCTIONS[reduction], beta)
+
+
+def _huber(self: Node, target: Node, reduction: int = 1, delta: float = 1.0) -> Node:
+    return loss.huber_loss(self, target, _REDUCTIONS[reduction], delta)
+
+
+def _bce(self: Node, target: Node, weight: Some = None, reduction: int = 1) -> Node:
+    losses = loss.binary_cross_entropy(self, target)
+    return loss.reduced(losses if weight is None else losses * weight, _REDUCTIONS[reduction])
+
+
+def _bce_with_logits(
+    self: Node, target: Node, weight: Some = None, pos_weight: Some = None, reduction: int = 1
+) -> Node:
+    return loss.binary_cross_entropy_with_logits(self, target, weight, pos_weight, _REDUCTIONS[reduction])
+
+
+def _nll(self: Node, target: Node, weight: Some = None, reduction: int = 1, ignore_index: int = -100) -> Node:
+    return loss.nll_loss(self, target, weight, _REDUCTIONS[reduction], ignore_index)
+
+
+def _nll_forward(
+    self: Node, target: Node, weight: Some, reduction: int, ignore_index: int
+) -> tuple[Node, Node]:
+    axis = loss.class_axis(self, target, 'nll_loss')
+    losses, weights = loss.nll_parts(self, target, weight, ignore_index, axis)
+    total = sum_(weights)
+    if reduction == 0:
+        return losses, zeros_like(total)
+    return sum_(losses) / total if reduction == 1 else sum_(losses), total
+
+
+def _cross_entropy(
+    self: Node,
+    target: Node,
+    weight: Some = None,
+    reduction: int = 1,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Node:
+    how = _REDUCTIONS[reduction]
+    return loss.cross_entropy(self, target, weight, how, ignore_index, label_smoothing)
+
+
+def _multi_margin(
+    self: Node,
+    target: Node,
+    p: float = 1,
+    margin: float = 1,
+    weight: Some = None,
+    reduction: int = 1,
+) -> Node:
+    return loss.multi_margin_loss(self, target, int(p), margin, weight, _REDUCTIONS[reduction])
+
+
+def _multilabel_margin(self: Node, target: Node, reduction: int = 1) -> Node:
+    return loss.reduced(loss.multilabel_margin(self, target), _REDUCTIONS[reduction])
+
+
+def _multilabel_margin_forward(self: Node, target: Node, reduction: int) -> tuple[Node, None]:
+    return _multilabel_margin(self, target, reduction), None
+
+
+def _ctc(
+    log_probs: Node,
+    targets: Node,
+    input_lengths: Sequence[int] | Node,
+    target_lengths: Sequence[int] | Node,
+    blank: int = 0,
+    zero_infinity: bool = False,
+) -> tuple[Node, None]:
+    found = loss.ctc_nll(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
+    return found, None
+
+
+BUILDERS: Builders = {
+    'aten.mse_loss': _elementwise(loss.mse_loss),
+    'aten.l1_loss': _elementwise(loss.l1_loss),
+    'aten.soft_margin_loss': _elementwise(loss.soft_margin_loss),
+    'aten.smooth_l1_loss': _smooth_l1,
+    'aten.huber_loss': _huber,
+    'aten.binary_cross_entropy': _bce,
+    'aten.binary_cross_entropy_with_logits': _bce_with_logits,
+    'aten.nll_loss': _nll,
+    'aten.nll_loss_nd': _nll,
+    'aten.nll_loss2d': _nll,
+    'aten.nll_loss_forward': _nll_forward,
+    'aten.nll_loss2d_forward': _nll_forward,
+    'aten.cross_entropy_loss': _cross_entropy,
+    'aten.multi_margin_loss': _multi_margin,
+    'aten.multilabel_margin_loss': _multilabel_margin,
+    'aten.multilabel_margin_loss_forward': _multilabel_margin_forward,
+    'aten._ctc_loss': _ctc,
+}
