@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node
 
 __all__ = ['shape_of']
@@ -12,5 +13,5 @@ def shape_of(x: Node) -> tuple[Any, ...]:
     known = x.type
     if known is None or known.shape is None:
         msg = f"'{x}' has no known number of axes, which this overload of ATen asks for\n{x.location}"
-        raise ValueError(msg)
+        raise UnsupportedOpError(msg)
     return known.shape
