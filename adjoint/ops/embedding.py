@@ -29,8 +29,7 @@ class Frequency(Step):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (indices,) = input_values
-        found: tuple[torch.Tensor, ...] = torch.unique(indices, return_inverse=True, return_counts=True)  # pyright: ignore[reportUnknownVariableType, reportAssignmentType] it has no types
-        _, places, counts = found
+        _, places, counts = torch.ops.aten._unique2(indices, True, True, True)  # noqa: SLF001 an op of ATen
         return counts[places]
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
@@ -143,6 +142,7 @@ class BagIndex(Step):
             count = offsets.numel() - int(node.attrs['include_last_offset'])
             return bags.new_zeros(count).index_add(0, bags, counted)[bags]
         include = node.attrs['include_last_offset']
+        weight, indices, offsets = (x.contiguous() for x in input_values)
         _, _, sizes, largest = torch.ops.aten._embedding_bag(  # noqa: SLF001 an op of ATen
             weight, indices, offsets, False, _MAX, False, None, include, padding_idx
         )
@@ -206,7 +206,8 @@ class EmbeddingBag(Op):
         return Node([as_node(x, self.name) for x in operands], self, attrs)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        weight, indices, offsets, *factors = input_values
+        # The kernel takes every tensor for contiguous.
+        weight, indices, offsets, *factors = (x.contiguous() for x in input_values)
         attrs = node.attrs
         found, _, _, _ = torch.ops.aten._embedding_bag(  # noqa: SLF001 an op of ATen
             weight,
