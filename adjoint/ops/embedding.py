@@ -88,8 +88,9 @@ class Unembedding(Linear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, indices, *like = input_values
         rows = like[0].shape[0] if like else node.attrs['num_weights']
-        padding_idx, scale = node.attrs['padding_idx'], node.attrs['scale_grad_by_freq']
-        return torch.ops.aten.embedding_dense_backward(a, indices, rows, padding_idx, scale)
+        if node.attrs['scale_grad_by_freq']:
+            a = a / frequency.compute(node, [indices]).unsqueeze(-1)
+        return torch.ops.aten.embedding_dense_backward(a, indices, rows, node.attrs['padding_idx'], False)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         _, indices, *like = node.inputs
