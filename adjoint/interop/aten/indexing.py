@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from adjoint.core.node import Node, Number
 from adjoint.core.operand import as_node
 from adjoint.interop.aten.table import Builders
@@ -22,6 +24,7 @@ from adjoint.ops.ordering import (
     sort,
     topk,
 )  # fmt: skip
+from adjoint.ops.ranges import full_like
 from adjoint.ops.scatter import (
     index_copy,
     index_fill,
@@ -79,8 +82,9 @@ def _masked_fill(self: Node, mask: Node, value: Node) -> Node:
 
 
 def _index_fill(self: Node, dim: int, index: Node, value: Node) -> Node:
-    slices = expand_as(_of_dtype(value, self), index_select(self, dim, index))
-    return index_copy(self, dim, index, slices)
+    # A choice, and not a copy: an entry that the index names twice counts once.
+    mask = index_fill(full_like(self, False, dtype=torch.bool), dim, index, True)
+    return where(mask, _of_dtype(value, self), self)
 
 
 def _index_add(self: Node, dim: int, index: Node, source: Node, *, alpha: Number = 1) -> Node:
