@@ -218,7 +218,6 @@ def index_reduce(
 # Of no entries: what torch gives for an empty segment.
 _EMPTY: dict[str, float] = {
     'sum': 0.0,
-    'mean': float('nan'),
     'prod': 1.0,
     'max': -float('inf'),
     'min': float('inf'),
@@ -254,9 +253,12 @@ def segment_reduce(
     data = as_node(data, 'segment_reduce')
     bounds: Any = offsets if lengths is None else lengths
     options = {'are_offsets': lengths is None}
-    start = _EMPTY[reduce] if initial is None else initial
-    room = segment_room(bounds, data, axis, start, **options)
     places = segment_ids(bounds, data, axis, **options)
+    if reduce == 'mean':
+        room = segment_room(bounds, data, axis, initial or 0.0, **options)
+        count = scatter_add(zeros_like(room), axis, places, ones_like(data))
+        found = scatter_add(room, axis, places, data) / maximum(count, ones_like(count))
+        return where(eq(count, 0), float('nan'), found) if initial is None else found
+    room = segment_room(bounds, data, axis, _EMPTY[reduce] if initial is None else initial, **options)
     how = {'max': 'amax', 'min': 'amin'}.get(reduce, reduce)
-    include_self = initial is not None and reduce != 'mean'
-    return scatter_reduce(room, axis, places, data, how, include_self=include_self)
+    return scatter_reduce(room, axis, places, data, how, include_self=initial is not None)
