@@ -50,8 +50,8 @@ __all__ = ['FAMILIES', 'registry']
 FAMILIES = (
     arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
     reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
-    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, tiling, diagonal, window,
-    index, scatter, scatter_reduce, linear, ranges, creation, torch_names,
+    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, tiling, diagonal,
+    window, index, scatter, scatter_reduce, linear, ranges, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -132,7 +132,11 @@ RANGES = {
     'linspace': made(ranges.linspace, torch.linspace, (0, 1, 5), (2.5, -1, 3), dtype=torch.float64),
     'logspace': made(ranges.logspace, torch.logspace, (0, 1, 5), (0, 3, 4, 2.0), dtype=torch.float64),
     'eye': made(
-        ranges.eye, lambda n, m=None, **k: torch.eye(n, n if m is None else m, **k), (3,), (2, 3), dtype=torch.float64
+        ranges.eye,
+        lambda n, m=None, **k: torch.eye(n, n if m is None else m, **k),
+        (3,),
+        (2, 3),
+        dtype=torch.float64,
     ),
     'triangle_indices': made(ranges.triangle_indices, _triangle, (3, 2), (3, 4, 1), upper=True),
     'full_like': Case(

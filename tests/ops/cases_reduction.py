@@ -10,7 +10,14 @@ import torch.nn.functional as F
 import adjoint as ad
 from adjoint import Node
 from adjoint.ops.reduction import (
-    all_, any_, deviation, nanmean, nansum, same, unmean, unsum,
+    all_,
+    any_,
+    deviation,
+    nanmean,
+    nansum,
+    same,
+    unmean,
+    unsum,
 )  # fmt: skip
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, Convention, Refusal, spread, spread_complex, t

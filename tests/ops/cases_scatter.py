@@ -9,7 +9,12 @@ from adjoint import Node
 from adjoint.ops import scatter as ops
 from adjoint.ops.index import crop, pad_to_like
 from adjoint.ops.scatter_reduce import (
-    index_along, index_reduce, scatter_reduce, segment_ids, segment_reduce, segment_room,
+    index_along,
+    index_reduce,
+    scatter_reduce,
+    segment_ids,
+    segment_reduce,
+    segment_room,
 )  # fmt: skip
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, i, sized, spread, spread_complex, t
@@ -134,7 +139,11 @@ PUTS = {
         ],
         torch.put,
     ),
-    'crop': Case(crop, [sized(X, spread(2, 3)), sized(C, X[:1, :1]), sized(X, X + 1)], lambda a, b: a[: b.shape[0], : b.shape[1]]),
+    'crop': Case(
+        crop,
+        [sized(X, spread(2, 3)), sized(C, X[:1, :1]), sized(X, X + 1)],
+        lambda a, b: a[: b.shape[0], : b.shape[1]],
+    ),
     'pad_to_like': Case(
         pad_to_like,
         [sized(spread(2, 3), X), sized(C, spread(4, 4)), sized(X, X + 1)],
@@ -253,13 +262,14 @@ REDUCED = {
         ),
     ),
     'scatter_reduce/segment_reduce': Case(
-        segment_reduce,
+        lambda data, reduce, unsafe=False, **options: segment_reduce(data, reduce, **options),
         [
             sized(X, 'sum', lengths=i([1, 2])),
             sized(X, 'mean', lengths=i([1, 2])),
             sized(X, 'prod', offsets=i([0, 1, 3]), initial=2.0),
             sized(X, 'max', lengths=i([[1, 3], [2, 2], [4, 0]]), axis=1, initial=-0.5),
             sized(X, 'min', lengths=i([3])),
+            sized(X, 'sum', lengths=i([1, 1]), unsafe=True),
         ],
         lambda data, reduce, **options: torch.segment_reduce(data, reduce, **options),
     ),
@@ -278,9 +288,7 @@ REDUCED = {
             sized(i([[1, 3], [2, 2], [4, 0]]), X, 1),
         ],
         lambda lengths, like, axis, are_offsets=False: (
-            torch.stack(
-                [torch.repeat_interleave(torch.arange(len(n)), n) for n in lengths]
-            )
+            torch.stack([torch.repeat_interleave(torch.arange(len(n)), n) for n in lengths])
             if axis
             else torch.repeat_interleave(
                 torch.arange(len(lengths) - are_offsets), lengths.diff() if are_offsets else lengths
@@ -290,7 +298,7 @@ REDUCED = {
     'segment_room': Case(
         segment_room,
         [sized(i([1, 2]), X, 0, 0.5), sized(i([0, 1, 3]), X, 0, 1.0, are_offsets=True)],
-        lambda lengths, like, axis, value, are_offsets=False: torch.full((2, 4), value, dtype=like.dtype),
+        lambda lengths, like, axis, value, are_offsets=False: torch.full((3, 4), value, dtype=like.dtype),
     ),
 }
 

@@ -330,7 +330,11 @@ TILES = {
     ),
     'unrepeat': Case(
         _unrepeat,
-        [sized(spread(4, 3), X, (2, 1)), sized(spread(2, 2, 9), X, (2, 1, 3)), sized(spread(2), t(0.4), (2,))],
+        [
+            sized(spread(4, 3), X, (2, 1)),
+            sized(spread(2, 2, 9), X, (2, 1, 3)),
+            sized(spread(2), t(0.4), (2,)),
+        ],
         _unrepeated,
     ),
     'repeated_index': Case(

@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from adjoint.interop.aten import (
+    creation,
     elementwise,
     image,
     indexing,
@@ -28,6 +29,7 @@ BUILDERS: Builders = MappingProxyType(
         **randomness.BUILDERS,
         **indexing.BUILDERS,
         **layout.BUILDERS,
+        **creation.BUILDERS,
     }
 )
 

@@ -53,7 +53,7 @@ def _index(self: Node, indices: Index) -> Node:
 
 
 def _index_put(
-    self: Node, indices: Index, values: Node, accumulate: bool = False, unsafe: bool = False
+    self: Node, indices: Index, values: Node, accumulate: bool = False, *_: Any, **__: Any
 ) -> Node:
     return index_put(self, _parts(indices), values, accumulate)
 
@@ -108,11 +108,10 @@ def _segment_reduce(
     reduce: str,
     *,
     lengths: Node | None = None,
-    indices: Node | None = None,
     offsets: Node | None = None,
     axis: int = 0,
-    unsafe: bool = False,
     initial: float | None = None,
+    **_: Any,
 ) -> Node:
     return segment_reduce(data, reduce, lengths=lengths, offsets=offsets, axis=axis, initial=initial)
 
@@ -156,12 +155,16 @@ def _along(rank: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
+def _gather(self: Node, dim: int, index: Node, **_: Any) -> Node:
+    return gather(self, dim, index)
+
+
 BUILDERS: Builders = {
     'aten.argsort.default': argsort,
     'aten.argsort.stable': _stable_argsort,
     'aten.bincount': bincount,
     'aten.bucketize': _bucketize,
-    'aten.gather': lambda self, dim, index, sparse_grad=False: gather(self, dim, index),
+    'aten.gather': _gather,
     'aten.histc': histc,
     'aten.index.Tensor': _index,
     'aten.index_add': _index_add,

@@ -1,27 +1,23 @@
 """ATen: shapes, views, copies and creation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 
 from adjoint.core.extent import Extent
-from adjoint.core.node import Node, Number
+from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
-from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.diagonal import diag_embed, diagonal, diagonal_scatter, trace
-from adjoint.ops.extent import size_value
 from adjoint.ops.index import getitem
 from adjoint.ops.linear import (
     broadcast_to,
-    cast,
     conj,
-    expand_like,
     imag,
     real,
-    to_device,
 )  # fmt: skip
-from adjoint.ops.ranges import arange, eye, full, full_like, linspace, logspace, triangle_indices
+from adjoint.ops.ranges import full, full_like
 from adjoint.ops.reduction import cumsum
 from adjoint.ops.scatter import index_put, put
 from adjoint.ops.shape import (
@@ -37,7 +33,7 @@ from adjoint.ops.shape import (
     triu,
     unsqueeze,
 )  # fmt: skip
-from adjoint.ops.tiling import block_diag, repeat, repeated_index, roll, rot90
+from adjoint.ops.tiling import block_diag, repeat, roll, rot90
 from adjoint.ops.window import as_strided, as_strided_scatter, unfold, unfold_backward
 
 __all__ = ['BUILDERS', 'WRITE_BACK']
@@ -74,7 +70,7 @@ def _sum(sizes: Sequence[int]) -> int:
 
 def _ranges(sizes: Sequence[int]) -> list[slice]:
     ends = [_sum(sizes[:i]) for i in range(len(sizes) + 1)]
-    return [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def _size(a: Node, dim: int, wanted_by: str) -> int:
@@ -106,7 +102,7 @@ def _same(self: Node, *_: Options, **__: Options) -> Node:
     return self
 
 
-def _expand(self: Node, size: Sequence[int], *, implicit: bool = False) -> Node:
+def _expand(self: Node, size: Sequence[int], **_: Options) -> Node:
     return broadcast_to(self, size)
 
 
@@ -144,223 +140,31 @@ def _slice_scatter(
     return index_put(self, _along(dim, slice(start, end, step)), src)
 
 
-# -- copies -----------------------------------------------------------------------------------
-
-
-def _to_copy(self: Node, *, dtype: torch.dtype | None = None, device: Device = None, **_: Options) -> Node:
-    made = self if dtype is None else cast(self, dtype)
-    return made if device is None else to_device(made, device)
-
-
-def _copy(self: Node, src: Node, non_blocking: bool = False) -> Node:
-    return expand_like(src, self)
-
-
-# -- creation ---------------------------------------------------------------------------------
-
-
-def _number(value: Any) -> Any:
-    """Return a number of the program: a size that is calculated with comes as a node."""
-    return value.attrs['size'] if isinstance(value, Node) and value.op is size_value else value
-
-
-def _full(
-    size: Sequence[int],
-    fill_value: Number | Node,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    if isinstance(fill_value, Node):
-        return broadcast_to(_to_copy(fill_value, dtype=dtype, device=device), size)
-    return full(size, fill_value, dtype=dtype, device=device)
-
-
-def _filled(value: Number) -> Callable[..., Node]:
-    def make(
-        size: Sequence[int],
-        *_: Options,
-        dtype: torch.dtype | None = None,
-        device: Device = None,
-        **__: Options,
-    ) -> Node:
-        return full(size, value, dtype=dtype or torch.get_default_dtype(), device=device)
-
-    return make
-
-
-def _full_like(
-    self: Node,
-    fill_value: Number | Node,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    if isinstance(fill_value, Node):
-        made = expand_like(fill_value, self if dtype is None else cast(self, dtype))
-    else:
-        made = full_like(self, fill_value, dtype=dtype)
-    return made if device is None else to_device(made, device)
-
-
-def _like(value: Number) -> Callable[..., Node]:
-    short = zeros_like if value == 0 else ones_like
-
-    def make(self: Node, *, dtype: torch.dtype | None = None, device: Device = None, **_: Options) -> Node:
-        made = short(self) if dtype is None else full_like(self, value, dtype=dtype)
-        return made if device is None else to_device(made, device)
-
-    return make
-
-
-def _new_full(
-    self: Node,
-    size: Sequence[int],
-    fill_value: Number | Node,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    known = self.type
-    dtype = dtype or (None if known is None else known.dtype)
-    if dtype is None:
-        msg = f'a new tensor of the dtype of one whose dtype is not known: {known}'
-        raise NotImplementedError(msg)
-    return _full(size, fill_value, dtype=dtype, device=device or (None if known is None else known.device))
-
-
-def _new(value: Number) -> Callable[..., Node]:
-    def make(self: Node, size: Sequence[int], *_: Options, **options: Options) -> Node:
-        return _new_full(self, size, value, **options)
-
-    return make
-
-
-def _arange(
-    start: Number,
-    end: Number,
-    step: Number = 1,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    return arange(_number(start), _number(end), _number(step), dtype=dtype, device=device)
-
-
-def _arange_to(end: Number, **options: Options) -> Node:
-    return _arange(0, end, **options)
-
-
-def _linspace(
-    start: Number,
-    end: Number,
-    steps: int,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    return linspace(_number(start), _number(end), steps, dtype=dtype, device=device)
-
-
-def _logspace(
-    start: Number,
-    end: Number,
-    steps: int,
-    base: float = 10.0,
-    *,
-    dtype: torch.dtype | None = None,
-    device: Device = None,
-    **_: Options,
-) -> Node:
-    return logspace(_number(start), _number(end), steps, base, dtype=dtype, device=device)
-
-
-def _eye(n: int, *, dtype: torch.dtype | None = None, device: Device = None, **_: Options) -> Node:
-    return eye(n, dtype=dtype, device=device)
-
-
-def _eye_m(n: int, m: int, *, dtype: torch.dtype | None = None, device: Device = None, **_: Options) -> Node:
-    return eye(n, m, dtype=dtype, device=device)
-
-
-def _scalar_tensor(
-    s: Number | Node, *, dtype: torch.dtype | None = None, device: Device = None, **_: Options
-) -> Node:
-    if not isinstance(s, Node) and dtype is None:
-        dtype = torch.scalar_tensor(s).dtype  # floating also of integers
-    return _full((), s, dtype=dtype, device=device)
-
-
-def _triangle(*, upper: bool) -> Callable[..., Node]:
-    def make(
-        row: int,
-        col: int,
-        offset: int = 0,
-        *,
-        dtype: torch.dtype | None = None,
-        device: Device = None,
-        **_: Options,
-    ) -> Node:
-        return triangle_indices(row, col, offset, upper=upper, dtype=dtype or torch.int64, device=device)
-
-    return make
-
-
-def _repeat_interleave(repeats: Node, *, output_size: int | None = None) -> Node:
-    return repeated_index(repeats, output_size=output_size)
+def _reshape_alias(self: Node, size: Sequence[int], _: Options) -> Node:
+    return reshape(self, size)
 
 
 BUILDERS: Builders = {
     'aten.alias': _same,
-    'aten.arange.default': _arange_to,
-    'aten.arange.start': _arange,
-    'aten.arange.start_step': _arange,
     'aten.as_strided': as_strided,
     'aten.as_strided_scatter': as_strided_scatter,
     'aten.block_diag': block_diag,
     'aten.cat': _cat,
     'aten.clone.default': _same,
     'aten.contiguous': _same,
-    'aten.copy': _copy,
     'aten.diag_embed': diag_embed,
     'aten.diagonal.default': diagonal,
     'aten.diagonal_scatter': diagonal_scatter,
-    'aten.empty.memory_format': _filled(0),
-    'aten.empty_like.default': _like(0),
-    'aten.empty_permuted': _filled(0),
-    'aten.empty_strided': _filled(0),
     'aten.expand.default': _expand,
-    'aten.eye.default': _eye,
-    'aten.eye.m': _eye_m,
-    'aten.fill.Scalar': full_like,
-    'aten.fill.Tensor': _full_like,
     'aten.flip': flip,
-    'aten.full.default': _full,
-    'aten.full_like.default': _full_like,
     'aten.lift': _same,
     'aten.lift_fresh': _same,
     'aten.lift_fresh_copy': _same,
-    'aten.linspace.default': _linspace,
-    'aten.logspace.default': _logspace,
-    'aten.new_empty': _new(0),
-    'aten.new_empty_strided': _new(0),
-    'aten.new_full': _new_full,
-    'aten.new_ones': _new(1),
-    'aten.new_zeros': _new(0),
-    'aten.ones.default': _filled(1),
-    'aten.ones_like.default': _like(1),
     'aten.permute.default': permute,
     'aten.repeat': repeat,
-    'aten.repeat_interleave.Tensor': _repeat_interleave,
     'aten.reshape': reshape,
     'aten.roll': roll,
     'aten.rot90': rot90,
-    'aten.scalar_tensor': _scalar_tensor,
     'aten.select.int': _select,
     'aten.select_scatter': _select_scatter,
     'aten.slice.Tensor': _slice,
@@ -370,13 +174,10 @@ BUILDERS: Builders = {
     'aten.squeeze': squeeze,
     'aten.stack': stack,
     'aten.t': _t,
-    'aten._to_copy': _to_copy,
     'aten.trace': trace,
     'aten.transpose.int': transpose,
     'aten.tril': tril,
-    'aten.tril_indices': _triangle(upper=False),
     'aten.triu': triu,
-    'aten.triu_indices': _triangle(upper=True),
     'aten.unbind.int': _unbind,
     'aten.unfold.default': unfold,
     'aten.unfold_backward': _unfold_backward,
@@ -385,11 +186,8 @@ BUILDERS: Builders = {
     'aten.unsqueeze.default': unsqueeze,
     'aten.view.default': reshape,
     'aten.view.dtype': _view_dtype,
-    'aten._reshape_alias': lambda self, size, stride: reshape(self, size),
+    'aten._reshape_alias': _reshape_alias,
     'aten._unsafe_view': reshape,
-    'aten.zero': zeros_like,
-    'aten.zeros.default': _filled(0),
-    'aten.zeros_like.default': _like(0),
 }
 
 
@@ -400,7 +198,7 @@ def _reshaped_back(base: Node, new: Node, *_: Options, **__: Options) -> Node:
     return reshape_like(new, base)
 
 
-def _permuted_back(base: Node, new: Node, dims: Sequence[int]) -> Node:
+def _permuted_back(_: Node, new: Node, dims: Sequence[int]) -> Node:
     places = [d % len(dims) for d in dims]
     return permute(new, [places.index(i) for i in range(len(dims))])
 
@@ -426,13 +224,49 @@ def _unfolded_back(base: Node, new: Node, dimension: int, size: int, step: int) 
     return put(base, unfold(places, dimension, size, step), new)
 
 
+def _alias_back(_: Node, new: Node) -> Node:
+    return new
+
+
+def _t_back(_: Node, new: Node) -> Node:
+    return _t(new)
+
+
+def _transposed_back(_: Node, new: Node, dim0: int, dim1: int) -> Node:
+    return transpose(new, dim0, dim1)
+
+
+def _conj_back(_: Node, new: Node) -> Node:
+    return conj(new)
+
+
+def _neg_back(_: Node, new: Node) -> Node:
+    return -new
+
+
+def _real_back(base: Node, new: Node) -> Node:
+    return new + imag(base) * 1j
+
+
+def _imag_back(base: Node, new: Node) -> Node:
+    return real(base) + new * 1j
+
+
+def _view_as_real_back(_: Node, new: Node) -> Node:
+    return getitem(new, (..., 0)) + getitem(new, (..., 1)) * 1j
+
+
+def _view_as_complex_back(_: Node, new: Node) -> Node:
+    return stack([real(new), imag(new)], -1)
+
+
 WRITE_BACK: Builders = {
-    'aten.alias.default': lambda base, new: new,
+    'aten.alias.default': _alias_back,
     'aten.as_strided.default': as_strided_scatter,
     'aten.diagonal.default': diagonal_scatter,
     'aten.permute.default': _permuted_back,
-    'aten.real.default': lambda base, new: new + imag(base) * 1j,
-    'aten.imag.default': lambda base, new: real(base) + new * 1j,
+    'aten.real.default': _real_back,
+    'aten.imag.default': _imag_back,
     'aten.select.int': _select_scatter,
     'aten.slice.Tensor': _slice_scatter,
     'aten.split.Tensor': _split_back,
@@ -440,16 +274,16 @@ WRITE_BACK: Builders = {
     'aten.squeeze.default': _reshaped_back,
     'aten.squeeze.dim': _reshaped_back,
     'aten.squeeze.dims': _reshaped_back,
-    'aten.t.default': lambda base, new: _t(new),
-    'aten.transpose.int': lambda base, new, dim0, dim1: transpose(new, dim0, dim1),
+    'aten.t.default': _t_back,
+    'aten.transpose.int': _transposed_back,
     'aten.unbind.int': _unbound_back,
     'aten.unfold.default': _unfolded_back,
     'aten.unsqueeze.default': _reshaped_back,
     'aten.view.default': _reshaped_back,
-    'aten.view_as_complex.default': lambda base, new: stack([real(new), imag(new)], -1),
-    'aten.view_as_real.default': lambda base, new: getitem(new, (..., 0)) + getitem(new, (..., 1)) * 1j,
-    'aten._conj.default': lambda base, new: conj(new),
-    'aten._neg_view.default': lambda base, new: -new,
+    'aten.view_as_complex.default': _view_as_complex_back,
+    'aten.view_as_real.default': _view_as_real_back,
+    'aten._conj.default': _conj_back,
+    'aten._neg_view.default': _neg_back,
     'aten._reshape_alias.default': _reshaped_back,
     'aten._unsafe_view.default': _reshaped_back,
 }
