@@ -155,7 +155,7 @@ MASKED: Mapping[str, Overrides] = {
     'MobileBertForMaskedLM': {'true_hidden_size': 16, 'intra_bottleneck_size': 16, 'embedding_size': 16},
     'ModernBertForMaskedLM': SDPA,
     'NomicBertForMaskedLM': {},
-    'NystromformerForMaskedLM': {'num_landmarks': 2, 'segment_means_seq_len': 8, 'conv_kernel_size': 3},
+    'NystromformerForMaskedLM': {'conv_kernel_size': 3},
     'RemBertForMaskedLM': {'input_embedding_size': 8, 'output_embedding_size': 8},
     'ReformerForMaskedLM': {
         'is_decoder': False, 'attn_layers': ['local', 'local'], 'axial_pos_embds': False, 'local_attn_chunk_length': 4,
@@ -205,7 +205,7 @@ IMAGE: Mapping[str, Overrides] = {
     'ConvNextForImageClassification': {'num_stages': 2, 'hidden_sizes': [8, 16], 'depths': [1, 1]},
     'ConvNextV2ForImageClassification': {'num_stages': 2, 'hidden_sizes': [8, 16], 'depths': [1, 1]},
     'CvtForImageClassification': {
-        'embed_dim': [8, 8, 16], 'num_heads': [1, 1, 2], 'depth': [1, 1, 1], 'drop_path_rate': [0.0, 0.0, 0.0],
+        'embed_dim': [8, 8, 16], 'num_heads': [1, 1, 2], 'depth': [1, 2, 3], 'drop_path_rate': [0.0, 0.0, 0.0],
         'attention_drop_rate': [0.0, 0.0, 0.0], 'drop_rate': [0.0, 0.0, 0.0], 'mlp_ratio': [2.0, 2.0, 2.0],
     },
     'Data2VecVisionForImageClassification': {'use_absolute_position_embeddings': True},
@@ -213,7 +213,7 @@ IMAGE: Mapping[str, Overrides] = {
     'Dinov2ForImageClassification': {'mlp_ratio': 2},
     'Dinov2WithRegistersForImageClassification': {'mlp_ratio': 2, 'num_register_tokens': 2},
     'EfficientNetForImageClassification': {
-        'width_coefficient': 0.5, 'depth_coefficient': 0.5, 'hidden_dim': 16, 'depth_divisor': 4,
+        'width_coefficient': 0.025, 'depth_coefficient': 0.5, 'hidden_dim': 32, 'depth_divisor': 4,
         'kernel_sizes': [3, 5], 'in_channels': [32, 16], 'out_channels': [16, 16], 'strides': [1, 2],
         'num_block_repeats': [1, 1], 'expand_ratios': [1, 2], 'depthwise_padding': [],
     },
@@ -310,10 +310,10 @@ PIXELS: Mapping[str, Overrides] = {
     },
     'Swin2SRForImageSuperResolution': {
         'embed_dim': 8, 'depths': [1], 'num_heads': [2], 'window_size': 4, 'patch_size': 1, 'image_size': 8,
+        'upsampler': 'pixelshuffledirect',
     },
     'ViTForMaskedImageModeling': {},
     'YolosForObjectDetection': {'num_detection_tokens': 3, 'image_size': [32, 32]},
-    'ZoeDepthForDepthEstimation': {},
 }  # fmt: skip
 
 AUDIO: Mapping[str, Overrides] = {
@@ -347,22 +347,28 @@ SPECTRA: Mapping[str, Overrides] = {
 }  # fmt: skip
 
 PAIR: Mapping[str, Overrides] = {
-    'AlignModel': {},
+    'AlignModel': {
+        'vision_config': {
+            'width_coefficient': 0.025, 'depth_coefficient': 0.5, 'hidden_dim': 16, 'depth_divisor': 4,
+            'kernel_sizes': [3, 5], 'in_channels': [32, 16], 'out_channels': [16, 640], 'strides': [1, 2],
+            'num_block_repeats': [1, 1], 'expand_ratios': [1, 2], 'depthwise_padding': [],
+        },
+    },
     'AltCLIPModel': {},
     'BlipForConditionalGeneration': {},
     'BlipModel': {},
     'CLIPModel': {},
-    'CLIPSegForImageSegmentation': {},
+    'CLIPSegForImageSegmentation': {'extract_layers': [0, 1], 'reduce_dim': 8, 'decoder_intermediate_size': 16, 'decoder_num_attention_heads': 2},
     'ChineseCLIPModel': {},
     'FlavaModel': {},
-    'GroupViTModel': {},
+    'GroupViTModel': {'training': False, 'vision_config': {'depths': [1, 1, 1], 'num_group_tokens': [4, 2, 0], 'num_output_groups': [4, 2, 2]}},
     'LxmertModel': {'l_layers': 1, 'x_layers': 1, 'r_layers': 1, 'visual_feat_dim': 8},
     'MetaClip2Model': {},
     'OwlViTModel': {},
     'SiglipModel': {},
     'ViltModel': {'max_image_length': 16},
     'VisualBertModel': {'visual_embedding_dim': 8},
-    'LlavaForConditionalGeneration': {},
+    'LlavaForConditionalGeneration': {'image_token_index': 63, 'vision_config': {'model_type': 'clip_vision_model'}, 'text_config': {'model_type': 'llama'}},
     'GitForCausalLM': {},
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from transformers import CONFIG_MAPPING
 
 from tests.architectures import ARCHITECTURES
 
@@ -42,6 +43,9 @@ SIZES: Mapping[str, Any] = MappingProxyType(
         'forced_eos_token_id': None,
         'use_cache': False,
         'use_mambapy': False,
+        'router_jitter_noise': 0.0,
+        'initializer_range': 0.2,
+        'init_std': 0.2,
     }
 )  # fmt: skip
 
@@ -53,8 +57,11 @@ def configured(kind: Any, overrides: Mapping[str, Any]) -> Any:
     values |= {f.name: 0.0 for f in fields if 'drop' in f.name and isinstance(f.default, float)}
     values |= overrides
     for name, nested in kind.sub_configs.items():
-        if dataclasses.is_dataclass(nested) and nested.__name__ != 'AutoConfig':
-            values[name] = configured(nested, overrides.get(name, {})).to_dict()
+        own = dict(overrides.get(name, {}))
+        if 'model_type' in own:
+            nested = CONFIG_MAPPING[own.pop('model_type')]
+        if dataclasses.is_dataclass(nested):
+            values[name] = configured(nested, own).to_dict()
     return kind(**values)
 
 
@@ -99,7 +106,7 @@ class Loss(torch.nn.Module):
         if loss is not None:
             return loss.sum()
         tensors = [v for v in found.to_tuple() if isinstance(v, torch.Tensor) and v.is_floating_point()]
-        return torch.stack([v.cos().mean() for v in tensors]).sum()
+        return torch.stack([v.sin().mean() for v in tensors]).sum()
 
 
 def tokens(rows: int = 2, length: int = 8) -> torch.Tensor:
@@ -148,6 +155,7 @@ INPUTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     'causal': lambda _: text(),
     'masked': lambda _: text(),
     'seq2seq': lambda _: text() | DECODED,
+    'FSMTForConditionalGeneration': lambda _: text() | {'labels': tokens()},
     'image': lambda config: {**pixels(config), 'labels': CLASSES},
     'video': lambda config: {**pixels(config, config.num_frames), 'labels': CLASSES},
     'pixels': pixels,
@@ -213,4 +221,4 @@ def made(name: str) -> Made:
     with doubled():
         config = configured(model_class.config_class, {'attn_implementation': 'eager', **overrides})
         model = model_class(config).double().train(training)
-    return Made(Loss(model), INPUTS.get(name, INPUTS[kind])(config))
+    return Made(Loss(model), INPUTS[name if name in INPUTS else kind](config))
