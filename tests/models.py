@@ -101,9 +101,8 @@ def by_torch(example: Made) -> dict[str, torch.Tensor]:
     parameters = {n: p for n, p in example.module.named_parameters() if p.requires_grad}
     with doubled():
         loss = example.module(**example.inputs)
-        grads = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-    pairs = zip(parameters.items(), grads, strict=True)
-    return {'': loss.detach(), **{n: torch.zeros_like(p) if g is None else g for (n, p), g in pairs}}
+        grads = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+    return {'': loss.detach(), **dict(zip(parameters, grads, strict=True))}
 
 
 def by_us(example: Made, result: Result) -> dict[str, torch.Tensor]:
@@ -136,7 +135,9 @@ def agreement(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tens
     for name, want in wanted.items():
         got = found[name]
         if got.shape != want.shape or got.dtype != want.dtype:
-            apart.append((math.inf, f'{name}: {got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}'))
+            apart.append(
+                (math.inf, f'{name}: {got.dtype}{list(got.shape)}, not {want.dtype}{list(want.shape)}')
+            )
             continue
         if want.numel() == 0:
             continue
@@ -213,7 +214,7 @@ def report(console: Console, results: Sequence[Result]) -> None:
         nodes = sum(r.nodes for r in passed)
         seconds = sum(r.import_s for r in passed), sum(r.differentiate_s for r in passed)
         console.print(
-            f'{nodes} nodes; {seconds[0]:.1f} s to import, {seconds[1]:.1f} s to differentiate those that pass'
+            f'{nodes} nodes; {seconds[0]:.1f} s to import and {seconds[1]:.1f} s to differentiate them'
         )
     console.print(f'{len(passed)} of {len(results)}', highlight=False)
 
@@ -221,7 +222,9 @@ def report(console: Console, results: Sequence[Result]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Check the models; 0 if none is wrong or broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
-    parser.add_argument('--only', help='models whose names contain one of these words (=name for exactly one)')
+    parser.add_argument(
+        '--only', help='models whose names contain one of these words (=name for exactly one)'
+    )
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--timeout', type=float, default=120.0, help='seconds for one model')
     parser.add_argument('--json', type=Path, help='write all results to this file')

@@ -1,18 +1,27 @@
 """Tiny random models of `transformers`: sizes by the names of fields, inputs by kind, one tensor out."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import torch
+import transformers  # pyright: ignore[reportMissingImports] the extra `models`
 from torch.overrides import TorchFunctionMode
-from transformers import CONFIG_MAPPING
 
-from tests.architectures import ARCHITECTURES
+from tests.architectures import CAUSAL, MASKED, SEQ2SEQ, Overrides
+from tests.architectures_of_signals import AUDIO, IMAGE, PAIR, PIXELS, SERIES, SPECTRA, VIDEO
 
 __all__ = ['Loss', 'Made', 'doubled', 'kinds', 'made']
+
+# By kind of inputs.
+ARCHITECTURES: Mapping[str, Mapping[str, Overrides]] = MappingProxyType(
+    {
+        'causal': CAUSAL, 'masked': MASKED, 'seq2seq': SEQ2SEQ, 'image': IMAGE, 'video': VIDEO,
+        'pixels': PIXELS, 'audio': AUDIO, 'spectra': SPECTRA, 'pair': PAIR, 'series': SERIES,
+    }
+)  # fmt: skip
 
 # What a field of a configuration is set to, whichever architecture it belongs to. Fields whose names speak
 # of dropping are set to zero.
@@ -58,10 +67,9 @@ def configured(kind: Any, overrides: Mapping[str, Any]) -> Any:
     values |= overrides
     for name, nested in kind.sub_configs.items():
         own = dict(overrides.get(name, {}))
-        if 'model_type' in own:
-            nested = CONFIG_MAPPING[own.pop('model_type')]
-        if dataclasses.is_dataclass(nested):
-            values[name] = configured(nested, own).to_dict()
+        known = transformers.CONFIG_MAPPING[own.pop('model_type')] if 'model_type' in own else nested
+        if dataclasses.is_dataclass(known):
+            values[name] = configured(known, own).to_dict()
     return kind(**values)
 
 
@@ -82,7 +90,7 @@ class Double(TorchFunctionMode):
 
 
 @contextmanager
-def doubled() -> Iterator[None]:
+def doubled() -> Generator[None]:
     """Compute everything in double precision within the block."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
@@ -134,6 +142,11 @@ def pixels(config: Any, *frames: int) -> dict[str, torch.Tensor]:
     return {'pixel_values': reals(2, *frames, getattr(config, 'num_channels', 3), height, width)}
 
 
+def spoken(_: Any) -> dict[str, torch.Tensor]:
+    """Return two sounds, with what is said in them."""
+    return {'input_values': reals(2, 200), 'labels': torch.tensor([[3, 4], [5, 0]])}
+
+
 def series(config: Any) -> dict[str, Any]:
     """Return the past and the future of two series, with what is known of their times."""
     past = config.context_length + max(config.lags_sequence)
@@ -159,7 +172,9 @@ INPUTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     'image': lambda config: {**pixels(config), 'labels': CLASSES},
     'video': lambda config: {**pixels(config, config.num_frames), 'labels': CLASSES},
     'pixels': pixels,
-    'audio': lambda _: {'input_values': reals(2, 200), 'labels': torch.tensor([[3, 4], [5, 0]])},
+    'audio': lambda _: {'input_values': reals(2, 200), 'labels': CLASSES},
+    'Wav2Vec2ForCTC': spoken,
+    'WavLMForCTC': spoken,
     'pair': lambda config: {
         'input_ids': tokens(), 'attention_mask': text()['attention_mask'], **pixels(config.vision_config),
     },
@@ -173,7 +188,9 @@ INPUTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
         'input_ids': torch.cat([torch.full((2, 16), config.image_token_index), tokens()], 1),
         'labels': torch.cat([torch.full((2, 16), -100), tokens()], 1), **pixels(config.vision_config),
     },
-    'LxmertModel': lambda _: {'input_ids': tokens(), 'visual_feats': reals(2, 3, 8), 'visual_pos': reals(2, 3, 4)},
+    'LxmertModel': lambda _: {
+        'input_ids': tokens(), 'visual_feats': reals(2, 3, 8), 'visual_pos': reals(2, 3, 4),
+    },
     'VisualBertModel': lambda _: {'input_ids': tokens(), 'visual_embeds': reals(2, 3, 8)},
     'LayoutLMForMaskedLM': lambda _: {**text(), 'bbox': tokens(16, 4).reshape(2, 8, 4).sort().values},
     'Speech2TextForConditionalGeneration': lambda _: {'input_features': reals(2, 20, 8), **DECODED},
@@ -211,8 +228,6 @@ def kinds() -> dict[str, str]:
 
 def made(name: str) -> Made:
     """Build the model of an architecture, in double precision, with its inputs."""
-    import transformers
-
     kind = kinds()[name]
     overrides = dict(ARCHITECTURES[kind][name])
     training = overrides.pop('training', True)
@@ -221,4 +236,4 @@ def made(name: str) -> Made:
     with doubled():
         config = configured(model_class.config_class, {'attn_implementation': 'eager', **overrides})
         model = model_class(config).double().train(training)
-    return Made(Loss(model), INPUTS[name if name in INPUTS else kind](config))
+        return Made(Loss(model), INPUTS[name if name in INPUTS else kind](config))
