@@ -44,7 +44,13 @@ class Complex(Elementwise, Linear):
 
 
 class Polar(Nary):
-    """The complex number with a modulus and an angle in radians; both real, and they broadcast."""
+    """The complex number with a modulus and an angle in radians; both real, and they broadcast.
+
+    Notes
+    -----
+    The modulus may be negative or 0: its derivative is the direction of the angle, where torch has the
+    direction of the value.
+    """
 
     kernel = torch.polar
 

@@ -40,7 +40,6 @@ class Remainder(Binary):
     The derivative by ``b`` is minus the quotient rounded down, at the jumps too.
     """
 
-    formula = 'a - b*floor(a/b)'
     kernel = torch.remainder
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
