@@ -174,7 +174,9 @@ class Import:
         graph = ad.from_torch(made.function, *values)
         feed = graph.feed(*values)
         flowing = [
-            n for n, v in zip(graph.outputs, ad.Evaluator(graph.outputs).run(feed), strict=True) if has_derivative(v)
+            n
+            for n, v in zip(graph.outputs, ad.Evaluator(graph.outputs).run(feed), strict=True)
+            if has_derivative(v)
         ]
         cts: dict[ad.Node, torch.Tensor] = {}
         for i, value in enumerate(ad.Evaluator(flowing).run(feed)):
@@ -185,12 +187,16 @@ class Import:
     @property
     def is_random(self) -> bool:
         """Whether values are drawn, so that those of torch are others."""
-        return any(type(n.op).__module__ == 'adjoint.ops.random' for n in ad.topological_sort(self.graph.outputs))
+        return any(
+            type(n.op).__module__ == 'adjoint.ops.random' for n in ad.topological_sort(self.graph.outputs)
+        )
 
     def gradients(self) -> list[ad.Node | None]:
         return cotangents(summed(self.flowing, list(self.cts)), self.moving)
 
-    def slope(self, nodes: Sequence[ad.Node], cts: Sequence[torch.Tensor], ts: Sequence[torch.Tensor]) -> float:
+    def slope(
+        self, nodes: Sequence[ad.Node], cts: Sequence[torch.Tensor], ts: Sequence[torch.Tensor]
+    ) -> float:
         """The derivative of the inner product of nodes with cotangents, along tangents, by differences."""
         evaluator = ad.Evaluator(nodes)
 
@@ -208,7 +214,9 @@ def inner(a: Sequence[torch.Tensor | None], b: Sequence[torch.Tensor | None]) ->
     return sum(float((x.conj() * y).real.sum()) for x, y in pairs if x is not None and y is not None)
 
 
-def agrees_by_differences(own: Import, found: Sequence[torch.Tensor | None], nodes: Sequence[ad.Node], cts: Sequence[torch.Tensor]) -> bool:
+def agrees_by_differences(
+    own: Import, found: Sequence[torch.Tensor | None], nodes: Sequence[ad.Node], cts: Sequence[torch.Tensor]
+) -> bool:
     """Whether gradients are those that differences of our own values show, along a few directions."""
     for seed in range(3):
         ts = [drawn(own.feed[v], 300 + 10 * seed + i) for i, v in enumerate(own.moving)]
@@ -224,7 +232,9 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
     try:
         outputs = made.function(*made.inputs)
         flowing = [o for o in outputs if has_derivative(o)]
-        wanted = by_torch(flowing, moving, [drawn(o, i) for i, o in enumerate(flowing)], again=op.supports_gradgrad)
+        wanted = by_torch(
+            flowing, moving, [drawn(o, i) for i, o in enumerate(flowing)], again=op.supports_gradgrad
+        )
     except Exception as error:
         result.notes.setdefault('torch', f'{where}: torch raises {first_line(error)}')
         return
@@ -244,7 +254,9 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
         result.notes['random'] = 'values are drawn: differences are the witness'
         for claim in CLAIMS:
             if claims_of(op, claim):
-                result.record(claim, 'pass' if agrees else 'wrong', '' if agrees else f'{where}: random, by differences')
+                result.record(
+                    claim, 'pass' if agrees else 'wrong', '' if agrees else f'{where}: random, by differences'
+                )
         return
     for i, (got, want) in enumerate(zip(values, outputs, strict=True)):
         if wrong := differs(got, want.detach(), want):
@@ -262,7 +274,9 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
         forward(made, own, result, where, moving)
 
 
-def compared(found: Sequence[torch.Tensor | None], wanted: Sequence[torch.Tensor | None], like: Sequence[torch.Tensor]) -> str:
+def compared(
+    found: Sequence[torch.Tensor | None], wanted: Sequence[torch.Tensor | None], like: Sequence[torch.Tensor]
+) -> str:
     """Say where two lists of gradients are apart, or nothing."""
     for i, (got, want, x) in enumerate(zip(found, wanted, like, strict=True)):
         if wrong := differs(got, None if want is None else want.detach(), x):
@@ -282,7 +296,9 @@ def claims_of(op: Any, claim: str) -> bool:
     return {'first': True, 'second': op.supports_gradgrad, 'forward': op.supports_forward_ad}[claim]
 
 
-def evaluated(nodes: Sequence[ad.Node | None], feed: dict[ad.Node, torch.Tensor]) -> list[torch.Tensor | None]:
+def evaluated(
+    nodes: Sequence[ad.Node | None], feed: dict[ad.Node, torch.Tensor]
+) -> list[torch.Tensor | None]:
     values = iter(ad.Evaluator([n for n in nodes if n is not None]).run(feed))
     return [None if n is None else next(values) for n in nodes]
 
@@ -297,11 +313,17 @@ def second(
 ) -> None:
     """The gradient of the inner product of the gradients with random numbers."""
     seeds = [None if g is None else drawn(g, 100 + i) for i, g in enumerate(firsts)]
-    pairs = [(g, s) for g, s in zip(firsts, seeds, strict=True) if g is not None and s is not None and g.requires_grad]
+    pairs = [
+        (g, s)
+        for g, s in zip(firsts, seeds, strict=True)
+        if g is not None and s is not None and g.requires_grad
+    ]
     try:
         wanted: Sequence[torch.Tensor | None] = [None] * len(moving)
         if pairs:
-            wanted = torch.autograd.grad([g for g, _ in pairs], moving, [s for _, s in pairs], allow_unused=True, retain_graph=True)
+            wanted = torch.autograd.grad(
+                [g for g, _ in pairs], moving, [s for _, s in pairs], allow_unused=True, retain_graph=True
+            )
     except Exception as error:
         result.notes.setdefault('torch', f'{where}: second order: torch raises {first_line(error)}')
         return

@@ -86,7 +86,9 @@ def _heaviside(self: Node, values: Node) -> Node:
 
 
 def _float_power(self: Any, exponent: Any) -> Node:
-    parts = [_dtype(x).is_complex if isinstance(x, Node) else isinstance(x, complex) for x in (self, exponent)]
+    parts = [
+        _dtype(x).is_complex if isinstance(x, Node) else isinstance(x, complex) for x in (self, exponent)
+    ]
     dtype = torch.complex128 if any(parts) else torch.float64
     base, power = (linear.cast(x, dtype) if isinstance(x, Node) else x for x in (self, exponent))
     return arithmetic.pow_(base, power)
@@ -101,7 +103,9 @@ def _same(self: Node) -> Node:
     return self
 
 
-def _isclose(self: Node, other: Node, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Node:
+def _isclose(
+    self: Node, other: Node, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Node:
     near = step.le(arithmetic.abs_(self - other), atol + rtol * arithmetic.abs_(other))
     close = logic.logical_or(step.eq(self, other), logic.logical_and(logic.isfinite(other), near))
     if not equal_nan:
