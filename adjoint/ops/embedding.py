@@ -29,8 +29,7 @@ class Frequency(Step):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (indices,) = input_values
-        found: tuple[torch.Tensor, ...] = torch.unique(indices, return_inverse=True, return_counts=True)  # pyright: ignore[reportUnknownVariableType, reportAssignmentType] it has no types
-        _, places, counts = found
+        _, places, counts = torch.ops.aten._unique2(indices, True, True, True)  # noqa: SLF001 an op of ATen
         return counts[places]
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
@@ -89,8 +88,9 @@ class Unembedding(Linear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, indices, *like = input_values
         rows = like[0].shape[0] if like else node.attrs['num_weights']
-        padding_idx, scale = node.attrs['padding_idx'], node.attrs['scale_grad_by_freq']
-        return torch.ops.aten.embedding_dense_backward(a, indices, rows, padding_idx, scale)
+        if node.attrs['scale_grad_by_freq']:
+            a = a / frequency.compute(node, [indices]).unsqueeze(-1)
+        return torch.ops.aten.embedding_dense_backward(a, indices, rows, node.attrs['padding_idx'], False)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         _, indices, *like = node.inputs
@@ -143,6 +143,7 @@ class BagIndex(Step):
             count = offsets.numel() - int(node.attrs['include_last_offset'])
             return bags.new_zeros(count).index_add(0, bags, counted)[bags]
         include = node.attrs['include_last_offset']
+        weight, indices, offsets = (x.contiguous() for x in input_values)
         _, _, sizes, largest = torch.ops.aten._embedding_bag(  # noqa: SLF001 an op of ATen
             weight, indices, offsets, False, _MAX, False, None, include, padding_idx
         )
@@ -206,7 +207,8 @@ class EmbeddingBag(Op):
         return Node([as_node(x, self.name) for x in operands], self, attrs)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        weight, indices, offsets, *factors = input_values
+        # The kernel takes every tensor for contiguous.
+        weight, indices, offsets, *factors = (x.contiguous() for x in input_values)
         attrs = node.attrs
         found, _, _, _ = torch.ops.aten._embedding_bag(  # noqa: SLF001 an op of ATen
             weight,

@@ -17,7 +17,7 @@ from adjoint.ops.creation import constant, ones_like
 from adjoint.ops.elementwise import Binary, Partial, Step
 from adjoint.ops.exponential import log, log1p
 from adjoint.ops.index import gather, getitem, scatter_add
-from adjoint.ops.linear import cast
+from adjoint.ops.linear import cast, sum_to_like
 from adjoint.ops.reduction import mean, sum_
 from adjoint.ops.select import clamp, where
 from adjoint.ops.shape import squeeze, unsqueeze
@@ -231,13 +231,17 @@ def multi_margin_loss(
     """Return how far the other classes come within a margin of the target class, to the power 1 or 2."""
     x, target = as_node(x, 'multi_margin_loss'), as_node(target, 'multi_margin_loss')
     axis = class_axis(x, target, 'multi_margin_loss')
-    place = unsqueeze(target, axis)
+    # The target of one sample may have an axis of its own.
+    has_axis = axis == 0 and target.type is not None and target.type.shape == (1,)
+    place = target if has_axis else unsqueeze(target, axis)
     excess = x - gather(x, axis, place) + margin
     excess = where(lt(0, excess), excess, 0.0)
     excess = square(excess) if p == 2 else excess  # noqa: PLR2004 the power
     others = scatter_add(excess, axis, place, -gather(excess, axis, place))
     losses = mean(others, axis)
-    return reduced(losses if weight is None else losses * getitem(as_node(weight, ''), target), reduction)
+    if weight is not None:
+        losses = losses * getitem(as_node(weight, 'multi_margin_loss'), target)
+    return reduced(losses, reduction)
 
 
 class MultilabelMarginWeights(Step):
@@ -249,7 +253,8 @@ class MultilabelMarginWeights(Step):
         x, target = input_values
         _, is_target = torch.ops.aten.multilabel_margin_loss_forward(x, target, 0)
         ones = x.new_ones(x.shape[:-1])
-        return torch.ops.aten.multilabel_margin_loss_backward(ones, x, target, 0, is_target)
+        found = torch.ops.aten.multilabel_margin_loss_backward(ones, x, target, 0, is_target)
+        return found.reshape(x.shape)
 
 
 class MultilabelMargin(Op):
@@ -275,7 +280,8 @@ class MultilabelMargin(Op):
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         x, target = node.inputs
-        return [unsqueeze(output_grad, -1) * multilabel_margin_weights(x, target), None]
+        ct = unsqueeze(output_grad, -1) * multilabel_margin_weights(x, target)
+        return [sum_to_like(ct, x), None]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (x, target), (t, _) = node.inputs, input_tangents

@@ -26,12 +26,17 @@ def _raise(*_: Any, **__: Any) -> None:
     raise Called
 
 
+class _BrokenEngine:
+    """In the place of what runs every backward pass."""
+
+    run_backward = _raise
+
+
 @pytest.fixture
 def broken_autograd() -> Iterator[None]:
     """Make every way into torch's autograd raise."""
-    engine = torch.autograd.Variable._execution_engine  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue] what is broken
     with (
-        mock.patch.object(type(engine), 'run_backward', _raise),
+        mock.patch.object(torch.autograd.Variable, '_execution_engine', _BrokenEngine()),
         mock.patch.object(torch.autograd, 'grad', _raise),
         mock.patch.object(torch.autograd, 'backward', _raise),
         mock.patch.object(torch.Tensor, 'backward', _raise),
@@ -57,7 +62,7 @@ def test_the_fixture_breaks_autograd() -> None:
 @pytest.mark.parametrize('name', NAMES)
 def test_an_operator_is_differentiated_without_autograd(name: str) -> None:
     op = next(o for o in opinfo.op_db if opinfo.full_name(o) == name)
-    sample = next(iter(op.sample_inputs('cpu', torch.float64, requires_grad=True)))
+    sample = list(op.sample_inputs('cpu', torch.float64, requires_grad=True))[0]
     made = opinfo.trial(op, sample)
     assert made is not None
     graph = ad.from_torch(made.function, *[x.detach() for x in made.inputs])

@@ -84,7 +84,7 @@ def _rrelu(
 ) -> Node:
     if not training:
         return gates.leaky_relu(self, (lower + upper) / 2)
-    return self * rrelu_noise(self, lower, upper, seed)
+    return self * rrelu_noise(self, lower, upper, seed=seed)
 
 
 def _rrelu_with_noise(
@@ -112,7 +112,7 @@ def _rrelu_with_noise_functional(
     *,
     seed: int = 0,
 ) -> tuple[Node, Node]:
-    slopes = rrelu_noise(self, lower, upper, seed) if training else noise
+    slopes = rrelu_noise(self, lower, upper, seed=seed) if training else noise
     return _rrelu(self, lower, upper, training, seed=seed), slopes
 
 

@@ -136,14 +136,52 @@ def _embedding_bag(
     sparse: bool = False,
     per_sample_weights: Some = None,
     include_last_offset: bool = False,
-    padding_idx: int | None = -1,
+    padding_idx: int = -1,
 ) -> tuple[Any, ...]:
-    padding = -1 if padding_idx is None else padding_idx
     y = embedding_bag(
-        weight, indices, offsets, mode, per_sample_weights, scale_grad_by_freq, include_last_offset, padding
+        weight,
+        indices,
+        offsets,
+        mode,
+        per_sample_weights,
+        scale_grad_by_freq,
+        include_last_offset,
+        padding_idx,
     )
-    attrs = {'include_last_offset': include_last_offset, 'padding_idx': padding, 'kind': 'bag'}
+    attrs = {'include_last_offset': include_last_offset, 'padding_idx': padding_idx, 'kind': 'bag'}
     return y, Node([weight, indices, offsets], bag_index, attrs), None, None
+
+
+def _embedding_bag_padded(
+    weight: Node,
+    indices: Node,
+    offsets: Node,
+    scale_grad_by_freq: bool,
+    mode: int,
+    sparse: bool,
+    per_sample_weights: Some,
+    include_last_offset: bool,
+    padding_idx: int | None,
+) -> tuple[Any, ...]:
+    if padding_idx is None:
+        padding_idx = -1
+    elif padding_idx < 0:
+        # Here it counts from the end; in the kernel -1 is none.
+        rows = None if weight.type is None or weight.type.shape is None else weight.type.shape[0]
+        if not isinstance(rows, int):
+            raise NotImplementedError('a padding_idx from the end needs the number of rows')
+        padding_idx += rows
+    return _embedding_bag(
+        weight,
+        indices,
+        offsets,
+        scale_grad_by_freq,
+        mode,
+        sparse,
+        per_sample_weights,
+        include_last_offset,
+        padding_idx,
+    )
 
 
 BUILDERS: Builders = {
@@ -156,5 +194,6 @@ BUILDERS: Builders = {
     'aten.embedding_dense_backward': _embedding_backward,
     'aten._embedding_bag': _embedding_bag,
     'aten._embedding_bag_forward_only': _embedding_bag,
-    'aten.embedding_bag': _embedding_bag,
+    'aten.embedding_bag.default': _embedding_bag,
+    'aten.embedding_bag.padding_idx': _embedding_bag_padded,
 }

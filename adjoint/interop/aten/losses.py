@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
 from adjoint.ops import loss
+from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.reduction import sum_
+from adjoint.ops.shape import transpose
 
 __all__ = ['BUILDERS']
 
@@ -99,6 +101,37 @@ def _ctc(
     return found, None
 
 
+def _linear_cross_entropy(
+    input: Node,
+    linear_weight: Node,
+    target: Node,
+    linear_bias: Some,
+    weight: Some,
+    reduction: str,
+    ignore_index: int,
+    label_smoothing: float = 0.0,
+    *_: object,
+) -> tuple[Node, None, None, None]:
+    # The chunks of torch's op save memory; the gradients that it returns are its own affair.
+    logits = matmul(input, transpose(linear_weight, 0, 1))
+    logits = logits if linear_bias is None else logits + linear_bias
+    found = loss.cross_entropy(logits, target, weight, reduction, ignore_index, label_smoothing)
+    return found, None, None, None
+
+
+def _linear_cross_entropy_unreduced(
+    input: Node,
+    linear_weight: Node,
+    target: Node,
+    linear_bias: Some,
+    weight: Some,
+    ignore_index: int,
+    *_: object,
+) -> Node:
+    found = _linear_cross_entropy(input, linear_weight, target, linear_bias, weight, 'none', ignore_index)
+    return found[0]
+
+
 BUILDERS: Builders = {
     'aten.mse_loss': _elementwise(loss.mse_loss),
     'aten.l1_loss': _elementwise(loss.l1_loss),
@@ -117,4 +150,6 @@ BUILDERS: Builders = {
     'aten.multilabel_margin_loss': _multilabel_margin,
     'aten.multilabel_margin_loss_forward': _multilabel_margin_forward,
     'aten._ctc_loss': _ctc,
+    'torch_nn._linear_cross_entropy_batch_chunked': _linear_cross_entropy,
+    'torch_nn._linear_cross_entropy_batch_chunked_no_reduction': _linear_cross_entropy_unreduced,
 }

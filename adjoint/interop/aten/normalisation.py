@@ -21,7 +21,7 @@ from adjoint.ops.channels import (
     scaled,
 )
 from adjoint.ops.creation import constant
-from adjoint.ops.linear import cast
+from adjoint.ops.linear import alias, cast
 from adjoint.ops.normalise import layernorm
 from adjoint.ops.reduction import mean, var
 from adjoint.ops.shape import flatten
@@ -84,7 +84,7 @@ def _fused_rms_norm(
     axes = tuple(range(-len(normalized_shape), 0))
     offset = _smallest(input) if eps is None else eps
     scale = rsqrt(mean(input * input, axes, keepdim=True) + offset)
-    return _rms_norm(input, normalized_shape, weight, eps), detach(scale)
+    return _rms_norm(input, normalized_shape, weight, eps), scale
 
 
 # -- over channels --------------------------------------------------------------------------------
@@ -106,13 +106,18 @@ def _native_group_norm(
 ) -> tuple[Node, Node, Node]:
     groups = group_channels(input, group)
     scale = rsqrt(var(groups, -1, correction=0) + eps)
-    return _group_norm(input, group, weight, bias, eps), detach(mean(groups, -1)), detach(scale)
+    return _group_norm(input, group, weight, bias, eps), mean(groups, -1), scale
 
 
 def _standardised(input: Node, running_mean: Node, running_var: Node, eps: float) -> Node:
     """Return the input less the running mean over the root of the running variance."""
     centred = input - along_channels(running_mean, input)
     return centred * along_channels(rsqrt(running_var + eps), input)
+
+
+def _is_line(input: Node) -> bool:
+    """Whether there is one axis only, of which torch takes no statistics: it allows it only empty."""
+    return input.type is not None and input.type.shape is not None and len(input.type.shape) == 1
 
 
 def _batch_norm(
@@ -126,6 +131,8 @@ def _batch_norm(
     eps: float,
     cudnn_enabled: bool = True,
 ) -> Node:
+    if _is_line(input):
+        return scaled(alias(input), weight, bias)
     if training or running_mean is None or running_var is None:
         y = batchnorm(input, eps)
     else:
@@ -264,7 +271,7 @@ def _updated(
     eps: float,
     cudnn_enabled: bool = True,
 ) -> dict[str, Node]:
-    if not training:
+    if not training or _is_line(input):
         return {}
     return _present(
         _moved(running_mean, channel_mean(input), momentum),
