@@ -344,21 +344,29 @@ _PAIRS = [
     (t(4.5), t(2.0)),
 ]
 
-REMAINDERS = {
-    name: Case(
-        op,
-        [*(sample(a, b) for a, b in _PAIRS), sample(t([5.3, -5.3]), 2), sample(7.5, t([2.0, -3.4])), sample(spread(0), t(1.0))],
+_JUMPS = t([4.0, -4.5, 1.0]), t([2.0, 2.0, 0.0])
+
+
+def remaining(
+    build: Callable[..., Node], reference: Callable[..., torch.Tensor], by_a: list[float], by_b: list[float]
+) -> Case:
+    """Quotients and remainders; the gradients at jumps, and where the divisor is 0."""
+    numbers = [sample(t([5.3, -5.3]), 2), sample(7.5, t([2.0, -3.4]))]
+    return Case(
+        build,
+        [*(sample(a, b) for a, b in _PAIRS), *numbers, sample(spread(0), t(1.0))],
         _of_tensors(reference),
-        conventions=conventions,
+        conventions=[(sample(*_JUMPS, smooth=False), (t(by_a), t(by_b)))],
         refusals=[STRING, LEFT_STRING, MISFIT],
     )
-    for name, op, reference, conventions in [
-        ('fmod', remainder.fmod, torch.fmod, [at([4.0, -4.5, 1.0], [2.0, 2.0, 0.0], [1.0] * 3, [-2.0, 2.0, -_inf])]),
-        ('remainder', remainder.remainder, torch.remainder, [at([4.0, -4.5, 1.0], [2.0, 2.0, 0.0], [1.0] * 3, [-2.0, 3.0, -_inf])]),
-        ('floor_divide', step.floor_divide, torch.floor_divide, [at([4.0, -4.5], [2.0, 2.0], [0.0] * 2, [0.0] * 2)]),
-        ('trunc_divide', step.trunc_divide, _trunc_divide, [at([4.0, -4.5], [2.0, 2.0], [0.0] * 2, [0.0] * 2)]),
-    ]
-}  # fmt: skip
+
+
+REMAINDERS = {
+    'fmod': remaining(remainder.fmod, torch.fmod, [1.0] * 3, [-2.0, 2.0, -_inf]),
+    'remainder': remaining(remainder.remainder, torch.remainder, [1.0] * 3, [-2.0, 3.0, -_inf]),
+    'floor_divide': remaining(step.floor_divide, torch.floor_divide, [0.0] * 3, [0.0] * 3),
+    'trunc_divide': remaining(step.trunc_divide, _trunc_divide, [0.0] * 3, [0.0] * 3),
+}
 
 PARTS = {
     'copysign': binary(

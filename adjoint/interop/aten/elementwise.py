@@ -52,9 +52,12 @@ def _div(self: Any, other: Any, rounding_mode: str | None = None) -> Node:
 
 
 def _clamp_tensor(self: Node, min: Node | None = None, max: Node | None = None) -> Node:
-    if min is None:
-        return select.clamp_max_tensor(self, max)
-    return select.clamp_min_tensor(self, min) if max is None else blend.clamp_tensor(self, min, max)
+    if min is not None and max is not None:
+        return blend.clamp_tensor(self, min, max)
+    if min is not None:
+        return select.clamp_min_tensor(self, min)
+    # Torch refuses a call without bounds.
+    return self if max is None else select.clamp_max_tensor(self, max)
 
 
 def _clamp_min(self: Node, min: Any) -> Node:
@@ -95,8 +98,7 @@ def _float_power(self: Any, exponent: Any) -> Node:
 
 
 def _dtype(x: Node) -> torch.dtype:
-    # The nodes of an import are typed.
-    return torch.get_default_dtype() if x.dtype is None else x.dtype
+    return x.dtype
 
 
 def _same(self: Node) -> Node:
