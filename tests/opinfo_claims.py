@@ -20,7 +20,7 @@ DTYPES = {'real': torch.float64, 'complex': torch.complex128}
 CLAIMS = ('first', 'second', 'forward')
 
 # Relative to the largest entry: in double precision, and where an operand is of single precision.
-TOLERANCE, SINGLE_TOLERANCE = 1e-9, 1e-5
+TOLERANCE, SINGLE_TOLERANCE = 1e-9, 2e-4
 
 # Of finite differences, which are coarser.
 SLOPE_TOLERANCE = 1e-6
@@ -197,9 +197,9 @@ class Import:
 
 
 def inner(a: Sequence[torch.Tensor | None], b: Sequence[torch.Tensor | None]) -> float:
-    """The real inner product of two lists of tensors."""
-    pairs = zip(a, b, strict=True)
-    return sum(float((x.conj() * y).real.sum()) for x, y in pairs if x is not None and y is not None)
+    """The real inner product of two lists of tensors; 0 times anything is 0."""
+    pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
+    return sum(float((torch.where(y == 0, 0, x).conj() * y).real.sum()) for x, y in pairs)
 
 
 def agrees_by_differences(
@@ -209,7 +209,7 @@ def agrees_by_differences(
     for seed in range(3):
         ts = [drawn(own.feed[v], 300 + 10 * seed + i) for i, v in enumerate(own.moving)]
         wanted, got = own.slope(nodes, cts, ts), inner(found, ts)
-        if not abs(wanted - got) <= 1e-6 * max(1.0, abs(wanted)):
+        if not abs(wanted - got) <= SLOPE_TOLERANCE * max(1.0, abs(wanted)):
             return False
     return True
 
@@ -362,8 +362,10 @@ def forward(made: Trial, own: Import, result: Result, where: str, moving: Sequen
         return
     wrong = compared(found, wanted, primal, made.tolerance)
     if wrong:
-        slope = own.slope(own.flowing, list(own.cts.values()), ts)
-        if abs(slope - inner(found, list(own.cts.values()))) <= 1e-6 * max(1.0, abs(slope)):
+        # Differences say nothing where the value is infinite or nan.
+        cts = [torch.where(y.isfinite(), ct, 0) for y, ct in zip(primal, own.cts.values(), strict=True)]
+        slope = own.slope(own.flowing, cts, ts)
+        if abs(slope - inner(found, cts)) <= SLOPE_TOLERANCE * max(1.0, abs(slope)):
             result.notes['differences'] = f'{where}: forward: torch is wrong by differences: {wrong}'
             wrong = ''
     result.record('forward', 'wrong' if wrong else 'pass', f'{where}: tangent {wrong}')
