@@ -23,10 +23,12 @@ class Loss(nn.Module):
         self.model = model
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss over the tokens."""
         return self.model(input_ids=ids, labels=ids, use_cache=False).loss
 
 
 def main() -> None:
+    """Import and differentiate a few times, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--layers', type=int, default=12)
     parser.add_argument('--length', type=int, default=128, help='tokens')
@@ -35,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.manual_seed(0)
     config = transformers.GPT2Config(n_layer=options.layers)
-    config._attn_implementation = options.attention  # noqa: SLF001 its own way to choose
+    config._attn_implementation = options.attention  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] its own way
     model = Loss(transformers.GPT2LMHeadModel(config)).eval()
     ids = torch.randint(0, config.vocab_size, (1, options.length))
     imports: list[float] = []
@@ -54,10 +56,8 @@ def main() -> None:
             f'{nodes[1]} with the gradient',
             highlight=False,
         )
-    console.print(
-        f'median: import {statistics.median(imports):.2f} s, differentiate {statistics.median(gradients):.2f} s',
-        highlight=False,
-    )
+    medians = statistics.median(imports), statistics.median(gradients)
+    console.print(f'median: import {medians[0]:.2f} s, differentiate {medians[1]:.2f} s', highlight=False)
 
 
 if __name__ == '__main__':

@@ -27,8 +27,8 @@ HEADER = """# The ops
 
 Generated from the ops by `python docs/op_table.py`; a test keeps it up to date.
 
-* **Kind**: what the op states of its derivative. *unary*, *binary*: the partials, entry by entry. *linear*: its
-  adjoint. *multilinear*: a gradient that is linear in each operand. *step*, *creation*: nothing flows.
+* **Kind**: what the op states of its derivative. *unary*, *binary*: the partials, entry by entry. *linear*:
+  its adjoint. *multilinear*: a gradient that is linear in each operand. *step*, *creation*: nothing flows.
   *op*, *reduction*, *fused*: a gradient.
 * **Forward**: how a tangent is pushed forward. *derived*: from what the kind states; *own*: the op has a rule
   of its own; *pullback*: as the pullback of the pullback.

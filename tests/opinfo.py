@@ -45,7 +45,7 @@ def isolated(position: int, kind: str, limit: int) -> Result:
     op = op_db[position]
     try:
         return check(op, kind, limit)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         result = Result(full_name(op), kind)
         where = traceback.extract_tb(error.__traceback__)[-1]
         result.record(
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for future, (i, kind) in track(futures.items(), console=console, description='operators'):
         try:
             results.append(future.result(timeout=options.timeout))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
             broken = Result(full_name(op_db[i]), kind)
             broken.record('first', 'error', f'{type(error).__name__} {first_line(error)}')
             results.append(broken)

@@ -214,7 +214,7 @@ def agrees_by_differences(
     return True
 
 
-def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
+def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:  # noqa: C901 one claim after the other
     """Record what becomes of the claims on one sample."""
     moving = [x for x in made.inputs if x.requires_grad]
     try:
@@ -223,7 +223,7 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
         wanted = by_torch(
             flowing, moving, [drawn(o, i) for i, o in enumerate(flowing)], again=op.supports_gradgrad
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         result.notes.setdefault('torch', f'{where}: torch raises {first_line(error)}')
         return
     try:
@@ -231,7 +231,7 @@ def on_sample(op: Any, made: Trial, result: Result, where: str) -> None:
         grads = own.gradients()
         values = ad.Evaluator(own.graph.outputs).run(own.feed)
         computed = evaluated(grads, own.feed)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         outcome = 'unsupported' if isinstance(error, ad.AdjointError) else 'error'
         for claim in CLAIMS:
             if claims_of(op, claim):
@@ -318,7 +318,7 @@ def second(
             wanted = torch.autograd.grad(
                 [g for g, _ in pairs], moving, [s for _, s in pairs], allow_unused=True, retain_graph=True
             )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         result.notes.setdefault('torch', f'{where}: second order: torch raises {first_line(error)}')
         return
     chosen = [(g, s) for g, s in zip(grads, seeds, strict=True) if g is not None and s is not None]
@@ -327,7 +327,7 @@ def second(
     try:
         seeded = summed([g for g, _ in chosen], nodes)
         found = evaluated(cotangents(seeded, own.moving), feed) if chosen else [None] * len(moving)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         outcome = 'unsupported' if isinstance(error, ad.AdjointError) else 'error'
         result.record('second', outcome, f'{where}: {type(error).__name__} {first_line(error)}')
         return
@@ -348,7 +348,7 @@ def forward(made: Trial, own: Import, result: Result, where: str, moving: Sequen
             outputs = [o for o in made.function(*duals, *made.inputs[len(moving) :]) if has_derivative(o)]
             tangents = [fwd.unpack_dual(o).tangent for o in outputs]
             wanted = [None if w is None else w.clone() for w in tangents]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         result.notes.setdefault('torch', f'{where}: forward: torch raises {first_line(error)}')
         return
     try:
@@ -356,7 +356,7 @@ def forward(made: Trial, own: Import, result: Result, where: str, moving: Sequen
         moved = ad.pushforward(own.flowing, dict(zip(own.moving, variables, strict=True)))
         found = evaluated(moved, {**own.feed, **dict(zip(variables, ts, strict=True))})
         primal = ad.Evaluator(own.flowing).run(own.feed)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, it is recorded
         outcome = 'unsupported' if isinstance(error, ad.AdjointError) else 'error'
         result.record('forward', outcome, f'{where}: {type(error).__name__} {first_line(error)}')
         return

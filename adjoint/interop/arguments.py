@@ -45,11 +45,12 @@ def tensors_in(tree: Any) -> list[Any]:
 
 def is_view(node: torch.fx.Node) -> bool:
     """Whether the result of a recorded op shares the memory of its first argument."""
-    if not (isinstance(node.target, OpOverload) and returns_alias(node.target)):
+    if not (isinstance(node.target, OpOverload) and returns_alias(cast('Any', node.target))):
         return False
-    base = node.args[0] if node.args else None
-    theirs = base.meta.get('val') if isinstance(base, torch.fx.Node) else None
-    own = tensors_in(node.meta.get('val'))
+    base: Any = next(iter(node.args), None)
+    theirs: Any = base.meta.get('val') if isinstance(base, torch.fx.Node) else None
+    value: Any = node.meta.get('val')
+    own = tensors_in(value)
     return bool(own) and isinstance(theirs, torch.Tensor) and same_memory(own[0], theirs)
 
 

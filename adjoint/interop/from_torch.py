@@ -33,8 +33,8 @@ def from_torch(
         It is called once, on tensors without data. A module is imported in the mode it is in, training or
         evaluation.
     *examples
-        Arguments: tensors, which need a gradient where the program itself takes one by them, in nested tuples, lists and dicts if you like, and anything else, which becomes
-        part of the graph.
+        Arguments: tensors, in nested tuples, lists and dicts if you like, and anything else, which becomes
+        part of the graph. A tensor by which the program itself takes a gradient has to require one.
     kwargs : mapping of str, optional
         Keyword arguments.
     dynamic_shapes : mapping or sequence, optional

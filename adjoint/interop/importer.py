@@ -127,11 +127,14 @@ class Importer:
         if node in self._cts:
             known = TensorType.of(node.meta['val'])
             return Stored(Variable('', known.shape, known.dtype, known.device))
-        if isinstance(node.meta.get('val'), _SYMBOLIC) and target is not torch.ops.aten.item.default:
-            return self._recording.sizes.extent(node.meta['val'])
-        args, kwargs = _resolved(node.args, env), _resolved(node.kwargs, env)
+        value: Any = node.meta.get('val')
+        if isinstance(value, _SYMBOLIC) and target is not torch.ops.aten.item.default:
+            return self._recording.sizes.extent(value)
+        args: Any = _resolved(node.args, env)
+        kwargs: Any = _resolved(node.kwargs, env)
         if isinstance(target, OpOverload):
-            return self._overload(target, node, *sizes_as_values(target, args, kwargs))
+            overload = cast('Any', target)
+            return self._overload(overload, node, *sizes_as_values(overload, args, kwargs))
         if target is SETS_GRAD_ENABLED:
             self._records_gradients = bool(args[0])
             return None

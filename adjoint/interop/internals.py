@@ -15,7 +15,8 @@ from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized', 'returns_alias', 'same_memory', 'written_by',
+    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized',
+    'returns_alias', 'same_memory', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled

@@ -5,7 +5,7 @@ stands for, for arguments that pass torch's checks.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch.nn import functional as F  # noqa: N812 torch's usual name
@@ -86,7 +86,8 @@ def _lstsq(
     """Solve by the pseudoinverse; for matrices of full rank."""
     is_vector = b.ndim == input.ndim - 1 and b.shape == input.shape[:-1]
     right = b.unsqueeze(-1) if is_vector else b
-    solution = torch.linalg.pinv(input, rtol=rcond) @ right
+    inverse = cast('torch.Tensor', torch.linalg.pinv(input, rtol=rcond))
+    solution = inverse @ right
     rows, columns = input.shape[-2:]
     residuals = input.new_empty(0)
     if rows > columns and driver != 'gelsy':

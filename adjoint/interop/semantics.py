@@ -63,10 +63,10 @@ class Recorder:
         self._last: Site | None = None
 
     def __enter__(self) -> Self:
-        modules: dict[str, torch.nn.Module] = (
-            {} if self._module is None else dict(self._module.named_modules())
-        )
-        for name, module in modules.items():
+        modules: list[tuple[str, torch.nn.Module]] = []
+        if self._module is not None:
+            modules.extend(self._module.named_modules())
+        for name, module in modules:
             self._hooks.append(module.register_forward_pre_hook(self._entering(name), prepend=True))
             self._hooks.append(module.register_forward_hook(self._leaving, always_call=True))
         return self

@@ -47,7 +47,8 @@ def named_axes(dynamic_shapes: Any, names: Sequence[str]) -> dict[str, dict[int,
 
 
 def _axes(axes: Any) -> Iterator[tuple[int, str]]:
-    by_position = cast('Mapping[int, Any]', axes) if isinstance(axes, Mapping) else dict(enumerate(axes))
+    is_mapping = isinstance(axes, Mapping)
+    by_position: dict[int, Any] = dict(cast('Mapping[int, Any]', axes) if is_mapping else enumerate(axes))
     for position, dim in by_position.items():
         if dim is not None:
             yield position, dim if isinstance(dim, str) else dim.__name__
@@ -73,7 +74,7 @@ class Sizes:
             return self.mode.from_tensor(value, static_shapes=True)
         places = {position % value.ndim: name for position, name in axes.items()}
         kinds = [DimDynamic.DUCK if i in places else DimDynamic.STATIC for i in range(value.ndim)]
-        context: Any = StatelessSymbolicContext(dynamic_sizes=kinds)
+        context = cast('Any', StatelessSymbolicContext)(dynamic_sizes=kinds)
         made = self.mode.from_tensor(value, symbolic_context=context)
         for position, name in places.items():
             self._name(made.shape[position], name, value.shape[position])

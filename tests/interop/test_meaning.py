@@ -74,7 +74,7 @@ class Once(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *grads: Any) -> torch.Tensor:
+    def backward(ctx: Any, *grads: Any) -> torch.Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] the decorator's type
         (x,) = ctx.saved_tensors
         return grads[0] * 2 * x
 
