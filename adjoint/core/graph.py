@@ -47,7 +47,7 @@ class Graph:
     >>> import torch, adjoint as ad
     >>> graph = ad.from_torch(torch.nn.Linear(3, 1), torch.ones(2, 3))
     >>> graph.outputs
-    <Node linear...: float32[2, 1]>
+    <Node add(matmul, bias): float32[2, 1]>
     >>> sorted(graph.parameters)
     ['bias', 'weight']
     """

@@ -1,5 +1,6 @@
 """The node: one value of the graph, immutable, compared by identity."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import CodeType
@@ -125,8 +126,7 @@ class Node:
         return self.name
 
     def __repr__(self) -> str:
-        known = '' if self.type is None else f': {self.type}'
-        return f'<Node {self.name}{known}>'
+        return f'<Node {self.name}{"" if self.type is None else f": {self.type}"}>'
 
     @property
     def location(self) -> Location:
@@ -160,8 +160,7 @@ class Node:
     @property
     def shape(self) -> tuple[int, ...]:
         """Sizes of the value, where all are known as numbers."""
-        sizes = None if self.type is None else self.type.shape
-        if sizes is None:
+        if self.type is None or (sizes := self.type.shape) is None:
             self._unknown('shape', 'Variable(..., shape=(...))')
         known = tuple(s for s in sizes if isinstance(s, int))
         if len(known) < len(sizes):
@@ -199,10 +198,7 @@ class Node:
 
     def numel(self) -> int:
         """Return the number of entries, where it is known."""
-        count = 1
-        for size in self.shape:
-            count *= size
-        return count
+        return math.prod(self.shape)
 
     def _unknown(self, what: str, remedy: str) -> NoReturn:
         msg = f"the {what} of node '{self}' is not known before the run: use {remedy}\n{self.location}"
@@ -382,8 +378,7 @@ class Node:
         """Return the node, for its op to compute, with numbers for the sizes that its attrs hold by name."""
         if not extents_of(self.attrs):
             return self
-        attrs = resolved_attrs(self.attrs, sizes)
-        return self.restored(self.inputs, self.op, attrs, self.given_name, self.site, None)
+        return self.restored(self.inputs, self.op, resolved_attrs(self.attrs, sizes), '', self.site, None)
 
     def remember_pack(self, reference: PackReference) -> None:
         """Note where a pickle in progress keeps the node."""

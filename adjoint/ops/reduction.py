@@ -296,7 +296,6 @@ class Deviation(Unary):
     The derivative at 0 is 0, and not that of the root: what is constant has no direction to vary in.
     """
 
-    formula = 'sqrt(x)'
     kernel = torch.sqrt
 
     def partial(self, y: Node, x: Node) -> Partial:
