@@ -13,7 +13,9 @@ from adjoint.ops import (
     convolution,
     creation,
     cumulative,
+    determinant,
     distance,
+    elimination,
     embedding,
     exponential,
     factorisation,
@@ -22,6 +24,7 @@ from adjoint.ops import (
     linear,
     logic,
     loss,
+    matrix,
     normalise,
     ordering,
     padding,
@@ -46,7 +49,7 @@ __all__ = ['FAMILIES', 'registry']
 FAMILIES = (
     arithmetic, exponential, trigonometric, special, complex_parts, activation, step, logic, select,
     reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding, normalise,
-    attention, loss, embedding, linalg, factorisation, distance, spectral, random, shape, window, index,
+    attention, loss, embedding, matrix, linalg, determinant, factorisation, elimination, distance, spectral, random, shape, window, index,
     scatter, linear, creation, torch_names,
 )  # fmt: skip
 
