@@ -14,6 +14,7 @@ from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
+from adjoint.core.graph import Graph
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
@@ -77,6 +78,7 @@ from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
+    from adjoint.interop.from_torch import from_torch
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -95,6 +97,7 @@ __all__ = [
     'ExpandAsOp',
     'ExpandAsOp3d',
     'Fused',
+    'Graph',
     'GreaterThanOp',
     'LayerNormOp',
     'Linear',
@@ -174,6 +177,7 @@ __all__ = [
     'flatten',
     'flip',
     'floor',
+    'from_torch',
     'gather',
     'ge',
     'gelu',
@@ -267,6 +271,7 @@ __version__ = '0.1.0'
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }

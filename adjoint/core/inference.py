@@ -7,11 +7,13 @@ result that equals the stand-in of a name both times is that name.
 import itertools
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from adjoint.core.errors import AdjointError, ShapeError
+from adjoint.core.extent import extents_of, names_in, value_of
 from adjoint.core.tensor_type import Size, TensorType
 
 if TYPE_CHECKING:
@@ -111,7 +113,8 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
     """
     if any(t.shape is None for t in types):
         return None
-    names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
+    given = _given_sizes(node, types)
+    names = sorted(names_in(given))
     unknown = sum(s is None for t in types for s in t.shape or ())
     results: list[list[torch.Tensor]] = []
     for primes in (_PRIMES, _OTHER_PRIMES) if names or unknown else (_PRIMES,):
@@ -119,11 +122,12 @@ def infer_by_compute(node: 'Node', types: Sequence[TensorType]) -> TensorType | 
         if probed is None:
             return None
         results.append(list(probed) if isinstance(probed, tuple) else [probed])
-    stand_ins: dict[tuple[int, ...], str] = {
-        (_stand_in(_PRIMES, i, stride), _stand_in(_OTHER_PRIMES, i, stride)): name
-        for i, name in enumerate(names)
-        for stride in _STRIDES
-    }
+    stand_ins: dict[tuple[int, ...], str] = {}
+    for stride in _STRIDES if names else ():
+        first, second = (_bindings(names, primes, stride) for primes in (_PRIMES, _OTHER_PRIMES))
+        # A name comes before an expression that happens to have its value.
+        for size in (*given, *names):
+            stand_ins[value_of(size, first), value_of(size, second)] = size
     knows_dtype = all(t.dtype is not None for t in types)
     device = next((t.device for t in types if t.device is not None), None)
     items: list[TensorType | None] = []
@@ -142,6 +146,16 @@ def _sizes_of(
         return None
     each_size = zip(*shapes, strict=True)
     return tuple(sizes[0] if len(set(sizes)) == 1 else stand_ins.get(sizes) for sizes in each_size)
+
+
+def _given_sizes(node: 'Node', types: Sequence[TensorType]) -> list[str]:
+    """Return the sizes by name, or by arithmetic of names, in the types of the inputs and in the attrs."""
+    sizes = {s for t in types for s in t.shape or () if isinstance(s, str)}
+    return sorted({*sizes, *map(str, extents_of(node.attrs))})
+
+
+def _bindings(names: Sequence[str], primes: tuple[int, ...], stride: int) -> dict[str, int]:
+    return {name: _stand_in(primes, i, stride) for i, name in enumerate(names)}
 
 
 def _stand_in(primes: tuple[int, ...], position: int, stride: int) -> int:
@@ -163,9 +177,10 @@ def _probe(
     failure: Exception | None = None
     for stride in _STRIDES if names or unknown else (1,):
         for guess in guesses:
-            shapes = _stand_in_shapes(types, names, primes, stride)
+            sizes = _bindings(names, primes, stride)
+            shapes = _stand_in_shapes(types, sizes, primes, stride)
             dtypes = [t.dtype or guess for t in types]
-            result = _computed(node, shapes, dtypes)
+            result = _computed(node.with_sizes(sizes), shapes, dtypes)
             if not isinstance(result, Exception):
                 return result
             failure = failure or result
@@ -177,13 +192,12 @@ def _probe(
 
 
 def _stand_in_shapes(
-    types: Sequence[TensorType], names: list[str], primes: tuple[int, ...], stride: int
+    types: Sequence[TensorType], sizes: dict[str, int], primes: tuple[int, ...], stride: int
 ) -> list[list[int]]:
     """Return the shapes with a number for each name, and another for each size of which nothing is known."""
-    sizes = {name: _stand_in(primes, i, stride) for i, name in enumerate(names)}
-    fresh = (_stand_in(primes, i, stride) for i in itertools.count(len(names)))
+    fresh = (_stand_in(primes, i, stride) for i in itertools.count(len(sizes)))
     return [
-        [next(fresh) if s is None else sizes[s] if isinstance(s, str) else s for s in t.shape or ()]
+        [next(fresh) if s is None else value_of(s, sizes) if isinstance(s, str) else s for s in t.shape or ()]
         for t in types
     ]
 
@@ -193,7 +207,7 @@ def _computed(
 ) -> 'torch.Tensor | tuple[torch.Tensor, ...] | Exception | None':
     """Return the result on tensors without data; what it raised; ``None`` where it needs the data."""
     try:
-        with torch.no_grad():
+        with torch.no_grad(), nullcontext() if shapes else torch.device('meta'):
             values = [
                 torch.empty(shape, dtype=dtype, device='meta')
                 for shape, dtype in zip(shapes, dtypes, strict=True)
@@ -225,5 +239,5 @@ def _mismatch(node: 'Node', types: Sequence[TensorType], failure: Exception) -> 
 
 
 def _stand_ins_in(types: Sequence[TensorType]) -> list[tuple[str, str]]:
-    names = sorted({s for t in types for s in t.shape or () if isinstance(s, str)})
+    names = sorted(names_in(s for t in types for s in t.shape or () if isinstance(s, str)))
     return [(name, str(_stand_in(_PRIMES, i, _STRIDES[0]))) for i, name in enumerate(names)]

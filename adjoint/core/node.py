@@ -10,6 +10,7 @@ import torch
 from adjoint.core import table
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
 from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
+from adjoint.core.extent import extents_of, resolved_attrs
 from adjoint.core.inference import infer_type
 from adjoint.core.source import Location, Site, calling_site, location_of
 from adjoint.core.tensor_type import TensorType
@@ -376,6 +377,13 @@ class Node:
         _set_type(node, known)
         _set_pack(node, None)
         return node
+
+    def with_sizes(self, sizes: Mapping[str, int]) -> 'Node':
+        """Return the node, for its op to compute, with numbers for the sizes that its attrs hold by name."""
+        if not extents_of(self.attrs):
+            return self
+        attrs = resolved_attrs(self.attrs, sizes)
+        return self.restored(self.inputs, self.op, attrs, self.given_name, self.site, None)
 
     def remember_pack(self, reference: PackReference) -> None:
         """Note where a pickle in progress keeps the node."""

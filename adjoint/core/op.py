@@ -52,7 +52,10 @@ class Op:
 
     # How many tensors the value is made of. With more than one, the value is a tuple, and what users get
     # are the nodes that pick one of them: see `adjoint.ops.several`.
-    outputs: ClassVar[int] = 1
+    outputs: int = 1
+
+    # Up to which order the op can be differentiated; None for any.
+    orders: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

@@ -42,6 +42,8 @@ class Location:
         The source line without indentation; empty where the source cannot be read.
     start, end
         Columns of the expression in ``text``, or ``None`` where they are not known.
+    module
+        The path of the module of an imported program, such as ``encoder.layers.0``.
     """
 
     file: str
@@ -50,10 +52,12 @@ class Location:
     text: str = ''
     start: int | None = None
     end: int | None = None
+    module: str = ''
 
     def __str__(self) -> str:
         """Render like a traceback entry, with carets under the expression."""
-        lines = [f'  File "{self.file}", line {self.line}, in {self.function}']
+        within = f', module {self.module}' if self.module else ''
+        lines = [f'  File "{self.file}", line {self.line}, in {self.function}{within}']
         if self.text:
             lines.append(f'    {self.text}')
             if self.start is not None and self.end is not None:

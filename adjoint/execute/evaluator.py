@@ -6,6 +6,8 @@ from typing import Any, cast
 import torch
 
 from adjoint.core.errors import AdjointError, MissingInputError, ShapeError, TensorTypeError
+from adjoint.core.extent import extents_of
+from adjoint.core.graph import hand_over_run
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
@@ -71,7 +73,7 @@ class Evaluator:
         ShapeError, TensorTypeError
             A value does not fit the type of its variable, or is no tensor.
         """
-        values = _checked(input_values, self._reachable)
+        values, sizes = _checked(input_values, self._reachable)
         schedule = self._schedule(values)
         missing = [node for node in schedule.needed if node not in values]
         if missing:
@@ -81,7 +83,12 @@ class Evaluator:
             with torch.no_grad():
                 for node, dying in schedule.steps:
                     if node not in values:
-                        values[node] = node.op.compute(node, [values[x] for x in node.inputs])
+                        sized = (
+                            node
+                            if not schedule.sized or node not in schedule.sized
+                            else node.with_sizes(sizes)
+                        )
+                        values[node] = node.op.compute(sized, [values[x] for x in node.inputs])
                     for x in dying:
                         del values[x]
         except Exception as error:
@@ -113,13 +120,15 @@ class _Schedule:
         dying: dict[Node, list[Node]] = {}
         for x, node in last_use.items():
             dying.setdefault(node, []).append(x)
+        # Nodes that hold sizes by name, which are numbers only in a run.
+        self.sized = {node for node in order if extents_of(node.attrs)}
         self.steps = [(node, dying.get(node, ())) for node in order if node.op is not placeholder]
 
 
 def _checked(
     input_values: Mapping[Node, torch.Tensor], reachable: frozenset[Node]
-) -> dict[Node, torch.Tensor]:
-    """Return the values that matter, as tensors, each fitting the type of its node."""
+) -> tuple[dict[Node, torch.Tensor], dict[str, int]]:
+    """Return the values that matter, as tensors, each fitting the type of its node, and the named sizes."""
     if not isinstance(input_values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
         msg = f'run takes a dictionary from nodes to tensors, and got {type(input_values).__name__}'
         raise TensorTypeError(msg)
@@ -138,7 +147,7 @@ def _checked(
         if node.type is not None:
             _check_type(node, node.type, tensor, sizes)
         values[node] = tensor
-    return values
+    return values, {name: size for name, (size, _) in sizes.items()}
 
 
 def _as_tensor(node: Node, value: Any) -> torch.Tensor:
@@ -211,3 +220,10 @@ def _type_of(value: Any) -> TensorType:
     if isinstance(value, tuple):
         return TensorType(items=tuple(_type_of(v) for v in cast('tuple[Any, ...]', value)))
     return TensorType.of(value)
+
+
+def _run(nodes: list[Node], values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
+    return Evaluator(nodes).run(values)
+
+
+hand_over_run(_run)

@@ -15,10 +15,12 @@ from adjoint.ops.elementwise import Partial, Unary
 from adjoint.ops.exponential import erfc, exp
 from adjoint.ops.reduction import sum_
 from adjoint.ops.step import greater
+from adjoint.ops.trigonometric import tanh
 
 __all__ = [
-    'GELU', 'LogSigmoid', 'LogSoftmax', 'ReLU', 'SiLU', 'Sigmoid', 'Softmax', 'Softplus', 'gelu',
-    'log_sigmoid', 'log_softmax', 'relu', 'sigmoid', 'silu', 'softmax', 'softplus',
+    'GELU', 'GELUTanh', 'LogSigmoid', 'LogSoftmax', 'ReLU', 'SafeSoftmax', 'SiLU', 'Sigmoid', 'Softmax',
+    'Softplus', 'gelu', 'gelu_tanh', 'log_sigmoid', 'log_softmax', 'relu', 'safe_softmax', 'sigmoid', 'silu',
+    'softmax', 'softplus',
 ]  # fmt: skip
 
 
@@ -111,6 +113,16 @@ class Softmax(_AlongDim):
         return weighted - y * sum_(weighted, y.attrs['dim'], keepdim=True)
 
 
+class SafeSoftmax(Softmax):
+    """``softmax``, and 0 along an axis whose entries are all ``-inf``."""
+
+    name = 'safe_softmax'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.ops.aten._safe_softmax(a, node.attrs['dim'])  # noqa: SLF001 an op of ATen
+
+
 class LogSoftmax(_AlongDim):
     """``a - log(sum(exp(a)))`` along an axis, without overflow."""
 
@@ -159,11 +171,32 @@ class GELU(Unary):
         return 0.5 * erfc(x * -(0.5**0.5)) + x * exp(square(x) * -0.5) * (0.5 / math.pi) ** 0.5
 
 
+def _gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.gelu(x, approximate='tanh')
+
+
+class GELUTanh(Unary):
+    """The approximation of ``gelu`` by a hyperbolic tangent of a cubic."""
+
+    name = 'gelu_tanh'
+    formula = 'x*(1 + tanh(sqrt(2/pi)*(x + 44715*x**3/1000000)))/2'
+    kernel = _gelu_tanh
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        root = (2 / math.pi) ** 0.5
+        squared = square(x)
+        gate = tanh(x * (squared * (0.044715 * root) + root))
+        slope = squared * (3 * 0.044715 * root) + root
+        return 0.5 * (1 + gate) + 0.5 * x * (1 - gate * gate) * slope
+
+
 relu = ReLU()
 sigmoid = Sigmoid()
 softplus = Softplus()
 softmax = Softmax()
+safe_softmax = SafeSoftmax()
 log_softmax = LogSoftmax()
 silu = SiLU()
 log_sigmoid = LogSigmoid()
 gelu = GELU()
+gelu_tanh = GELUTanh()

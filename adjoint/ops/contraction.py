@@ -130,7 +130,7 @@ class MatMulRight(Multilinear):
         c, a, b = _matrices(c, a, like)
         if b.ndim == 2 and a.ndim > 2 and c.shape[:-1] == a.shape[:-1]:  # noqa: PLR2004 matrices
             # One product over all batches, instead of one for each and their sum.
-            a, c = a.reshape(-1, a.shape[-1]), c.reshape(-1, c.shape[-1])
+            a, c = a.flatten(0, -2), c.flatten(0, -2)
         return (a.mT @ c).sum_to_size(b.shape).reshape(like.shape)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:

@@ -7,14 +7,16 @@ from typing import Any, cast
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.extent import Extent
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear
 
 __all__ = [
-    'Gather', 'Getitem', 'IndexAdd', 'IndexSelect', 'ScatterAdd', 'Ungetitem', 'gather', 'getitem',
-    'index_add', 'index_select', 'scatter_add', 'ungetitem',
+    'Crop', 'Gather', 'Getitem', 'IndexAdd', 'IndexSelect', 'Pad', 'ScatterAdd', 'Slot', 'Ungetitem',
+    'crop', 'filled', 'gather', 'getitem', 'index_add', 'index_select', 'pad_to_like', 'scatter_add',
+    'template_of', 'ungetitem',
 ]  # fmt: skip
 
 
@@ -25,13 +27,13 @@ class Slot:
     position: int
 
 
-def _template(index: object) -> tuple[tuple[Any, ...], list[Node]]:
+def template_of(index: object) -> tuple[tuple[Any, ...], list[Node]]:
     """Split an index into a template without tensors and the index tensors as nodes."""
     parts = cast('tuple[object, ...]', index if isinstance(index, tuple) else (index,))
     template: list[Any] = []
     tensors: list[Node] = []
     for part in parts:
-        if part is None or part is Ellipsis or isinstance(part, (int, slice)):
+        if part is None or part is Ellipsis or isinstance(part, (int, slice, Extent)):
             if isinstance(part, slice):
                 _check_slice(cast('slice[Any, Any, Any]', part))
             template.append(part)
@@ -54,7 +56,8 @@ def _check_slice(part: 'slice[Any, Any, Any]') -> None:
             raise TensorTypeError(msg)
 
 
-def _filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+def filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
+    """Return a template as an index, with the tensors in their places."""
     return tuple(tensors[p.position] if isinstance(p, Slot) else p for p in template)
 
 
@@ -62,12 +65,12 @@ class Getitem(Linear):
     """``a[index]``, with everything that torch takes as an index; index tensors are operands."""
 
     def __call__(self, a: Operand, index: object) -> Node:
-        template, tensors = _template(index)
+        template, tensors = template_of(index)
         return Node([as_node(a, self.name), *tensors], self, {'index': template})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, *tensors = input_values
-        return a[_filled(node.attrs['index'], tensors)]
+        return a[filled(node.attrs['index'], tensors)]
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, *tensors = node.inputs
@@ -83,7 +86,7 @@ class Ungetitem(Linear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, *tensors = input_values
         result = torch.zeros_like(like, dtype=a.dtype, memory_format=torch.contiguous_format)
-        index = _filled(node.attrs['index'], tensors)
+        index = filled(node.attrs['index'], tensors)
         if not tensors:
             result[index] = a
             return result
@@ -125,8 +128,8 @@ class ScatterAdd(Linear):
         return a.scatter_add(node.attrs['dim'], index, source)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        _, index, _ = node.inputs
-        return ct, None, gather(ct, node.attrs['dim'], index)
+        _, index, source = node.inputs
+        return ct, None, pad_to_like(gather(ct, node.attrs['dim'], index), source)
 
 
 class IndexSelect(Linear):
@@ -162,9 +165,52 @@ class IndexAdd(Linear):
         return ct, None, index_select(ct, node.attrs['dim'], index)
 
 
+class Crop(Linear):
+    """The corner of ``a`` that has the shape of ``like``; where the two are equal, ``a`` itself."""
+
+    def __call__(self, a: Operand, like: Operand) -> Node:
+        a, like = as_node(a, self.name), as_node(like, self.name)
+        return a if _same_sizes(a, like) else Node([a, like], self)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like = input_values
+        return a[tuple(slice(0, size) for size in like.shape)]
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, _ = node.inputs
+        return pad_to_like(ct, a), None
+
+
+class Pad(Linear):
+    """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
+
+    name = 'pad_to_like'
+
+    def __call__(self, a: Operand, like: Operand) -> Node:
+        a, like = as_node(a, self.name), as_node(like, self.name)
+        return a if _same_sizes(a, like) else Node([a, like], self)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like = input_values
+        if a.shape == like.shape:
+            return a
+        widths = [n for s, t in zip(reversed(a.shape), reversed(like.shape), strict=True) for n in (0, t - s)]
+        return torch.constant_pad_nd(a, widths)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, _ = node.inputs
+        return crop(ct, a), None
+
+
+def _same_sizes(a: Node, b: Node) -> bool:
+    return a.type is not None and b.type is not None and a.type.same_sizes(b.type)
+
+
 getitem = Getitem()
 ungetitem = Ungetitem()
 gather = Gather()
 scatter_add = ScatterAdd()
 index_select = IndexSelect()
 index_add = IndexAdd()
+crop = Crop()
+pad_to_like = Pad()

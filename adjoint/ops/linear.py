@@ -13,9 +13,34 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
 
 __all__ = [
-    'Alias', 'Broadcast', 'BroadcastTo', 'Cast', 'Conj', 'ExpandAs', 'ExpandLike', 'Imag', 'Linear',
-    'Real', 'SumToLike', 'alias', 'broadcast', 'broadcast_to', 'cast', 'conj', 'expand_as',
-    'expand_like', 'imag', 'real', 'same_type', 'sum_to_like', 'to_dtype',
+    'Alias',
+    'Broadcast',
+    'BroadcastTo',
+    'Cast',
+    'Conj',
+    'ExpandAs',
+    'ExpandLike',
+    'Imag',
+    'Linear',
+    'Real',
+    'SumToLike',
+    'ToDevice',
+    'ToDeviceOf',
+    'alias',
+    'broadcast',
+    'broadcast_to',
+    'cast',
+    'conj',
+    'expand_as',
+    'expand_like',
+    'imag',
+    'real',
+    'same_type',
+    'sizes_of',
+    'sum_to_like',
+    'to_device',
+    'to_device_of',
+    'to_dtype',
 ]  # fmt: skip
 
 
@@ -254,10 +279,52 @@ class Cast(Linear):
         return super().jvp(node, input_tangents) if flows else None
 
 
+class ToDevice(Linear):
+    """``a`` on another device."""
+
+    def __call__(self, a: Operand, device: torch.device | str) -> Node:
+        a, device = as_node(a, self.name), torch.device(device)
+        known = None if a.type is None else a.type.device
+        if known is not None and known.type == device.type and device.index in {None, known.index}:
+            return a
+        return Node([a], self, {'device': device})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return a.to(node.attrs['device'])
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        (a,) = input_types
+        return a._replace(device=node.attrs['device'])
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        (a,) = node.inputs
+        return (to_device_of(ct, a),)
+
+
+class ToDeviceOf(Linear):
+    """``a`` on the device of ``like``: the adjoint of :class:`ToDevice`."""
+
+    def __call__(self, a: Operand, like: Operand) -> Node:
+        return Node([as_node(a, self.name), as_node(like, self.name)], self)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, like = input_values
+        return a.to(like.device)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        a, like = input_types
+        return a._replace(device=like.device)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        a, _ = node.inputs
+        return to_device_of(ct, a), None
+
+
 def sizes_of(shape: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Return sizes that were given one by one or as one sequence."""
     first = shape[0] if len(shape) == 1 else None
-    given = first if isinstance(first, Sequence) else shape
+    given = first if isinstance(first, Sequence) and not isinstance(first, str) else shape
     return tuple(given)  # pyright: ignore[reportReturnType] either form is ints
 
 
@@ -271,3 +338,5 @@ conj = Conj()
 real = Real()
 imag = Imag()
 cast = Cast()
+to_device = ToDevice()
+to_device_of = ToDeviceOf()

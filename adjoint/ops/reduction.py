@@ -1,23 +1,25 @@
 """Reductions along axes, and the linear maps back."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
 
-from adjoint.core.errors import NonDifferentiableError
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
-from adjoint.ops.elementwise import Step
+from adjoint.ops.elementwise import Binary, Partial, Step, Unary
 from adjoint.ops.exponential import exp
-from adjoint.ops.linear import Linear
+from adjoint.ops.linear import Linear, conj, real
+from adjoint.ops.select import where
 from adjoint.ops.step import eq
 
 __all__ = [
-    'Amax', 'Amin', 'Argmax', 'Argmin', 'CumSum', 'Logsumexp', 'Mean', 'Sum', 'Unmean', 'Unsum', 'amax',
-    'amin', 'argmax', 'argmin', 'cumsum', 'logsumexp', 'mean', 'std', 'sum_', 'unmean', 'unreduced',
-    'unsum', 'var',
+    'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Deviation', 'Dims', 'Logsumexp',
+    'Mean', 'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax',
+    'argmin', 'cumsum', 'deviation', 'logsumexp', 'mean', 'nanmean', 'nansum', 'reduction_attrs',
+    'same', 'std', 'sum_', 'unmean', 'unreduced', 'unsum', 'var',
 ]  # fmt: skip
 
 Dims: TypeAlias = int | Sequence[int] | None
@@ -30,7 +32,8 @@ def _dims(dim: Dims) -> int | tuple[int, ...] | None:
     return tuple(dim) or None
 
 
-def _reduction_attrs(dim: Dims, keepdim: bool) -> dict[str, Any]:
+def reduction_attrs(dim: Dims, keepdim: bool) -> dict[str, Any]:
+    """Return the attrs of a reduction."""
     return {'dim': _dims(dim), 'keepdim': bool(keepdim)}
 
 
@@ -73,7 +76,7 @@ class Reduction(Op):
         keepdim : bool
             Whether the reduced axes stay, with size 1.
         """
-        return Node([as_node(a, self.name)], self, _reduction_attrs(dim, keepdim))
+        return Node([as_node(a, self.name)], self, reduction_attrs(dim, keepdim))
 
 
 def _like_this(op: Op, y: Node, a: Node) -> Node:
@@ -183,7 +186,12 @@ class Amin(Extremum):
 
 
 class Logsumexp(Reduction):
-    """``log(sum(exp(a)))`` along axes, without overflow; ``-inf`` where all entries are."""
+    """``log(sum(exp(a)))`` along axes, without overflow; ``-inf`` where all entries are.
+
+    Notes
+    -----
+    The derivative is nan where all entries are ``-inf``, as torch's.
+    """
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
@@ -192,7 +200,7 @@ class Logsumexp(Reduction):
         return torch.logsumexp(a, dims, keepdim=node.attrs['keepdim'])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        return [unreduced(output_grad, node) * self._weights(node)]
+        return [unreduced(output_grad, node) * conj(self._weights(node))]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents
@@ -203,12 +211,46 @@ class Logsumexp(Reduction):
         return exp(y.inputs[0] - unreduced(y, y))
 
 
+class _Truth(Reduction, Step):
+    """Base of ``any`` and ``all``: a boolean."""
+
+
+class Any_(_Truth):  # noqa: N801 any is taken
+    """Whether an entry along axes is not zero."""
+
+    name = 'any'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.any(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+
+class All_(_Truth):  # noqa: N801 all is taken
+    """Whether no entry along axes is zero."""
+
+    name = 'all'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.all(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a == b) | (a.isnan() & b.isnan())
+
+
+class Same(Step, Binary):
+    """Whether ``a`` equals ``b``, or neither is a number."""
+
+    kernel = _same
+
+
 class _Position(Step):
     """Base of ``argmax`` and ``argmin``."""
 
     def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:
         """Build the node; without ``dim``, the position in the flattened tensor."""
-        return Node([as_node(a, self.name)], self, _reduction_attrs(dim, keepdim))
+        return Node([as_node(a, self.name)], self, reduction_attrs(dim, keepdim))
 
 
 class Argmax(_Position):
@@ -246,6 +288,21 @@ class CumSum(Linear):
         return (cumsum(ct, node.attrs['dim'], reverse=not node.attrs['reverse']),)
 
 
+class Deviation(Unary):
+    """The root of a variance ``x``.
+
+    Notes
+    -----
+    The derivative at 0 is 0, and not that of the root: what is constant has no direction to vary in.
+    """
+
+    formula = 'sqrt(x)'
+    kernel = torch.sqrt
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return 0.5 / where(eq(y, 0), math.inf, y)
+
+
 sum_ = Sum()
 unsum = Unsum()
 mean = Mean()
@@ -256,20 +313,24 @@ logsumexp = Logsumexp()
 argmax = Argmax()
 argmin = Argmin()
 cumsum = CumSum()
+same = Same()
+any_ = Any_()
+all_ = All_()
+deviation = Deviation()
 
 
-def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:
-    """Return the variance of a real operand along axes, from its deviations from the mean.
+def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: float = 1) -> Node:
+    """Return the variance along axes, from the deviations from the mean; of a complex operand it is real.
 
     Parameters
     ----------
     a : Node, torch.Tensor or number
-        Any shape, real.
+        Any shape.
     dim : int or sequence of int, optional
         The axes to reduce; all of them by default.
     keepdim : bool
         Whether the reduced axes stay, with size 1.
-    correction : int
+    correction : float
         Subtracted from the count: 1 for the unbiased estimate, 0 for the biased one.
 
     Returns
@@ -278,14 +339,28 @@ def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1
         The variance; nan where the count does not exceed the correction.
     """
     a = as_node(a, 'var')
-    if a.type is not None and a.type.dtype is not None and a.type.dtype.is_complex:
-        msg = f'var is for real operands, and got {a.type}: use var(real(a)) + var(imag(a))\n{a.location}'
-        raise NonDifferentiableError(msg)
-    deviation = a - mean(a, dim, keepdim=True)
-    attrs = _reduction_attrs(dim, keepdim) | {'correction': correction}
-    return Node([deviation * deviation], mean, attrs)
+    apart = a - mean(a, dim, keepdim=True)
+    attrs = reduction_attrs(dim, keepdim) | {'correction': correction}
+    return Node([real(apart * conj(apart))], mean, attrs)
 
 
-def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: int = 1) -> Node:
-    """Return the standard deviation: the root of :func:`var`, with its parameters."""
-    return var(a, dim, keepdim, correction) ** 0.5
+def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: float = 1) -> Node:
+    """Return the standard deviation: the root of :func:`var`, with its parameters.
+
+    Notes
+    -----
+    The derivative is 0 where all entries are equal, as torch's.
+    """
+    return deviation(var(a, dim, keepdim, correction))
+
+
+def nansum(a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
+    """Return the sum along axes of the entries that are numbers."""
+    a = as_node(a, 'nansum')
+    return sum_(where(eq(a, a), a, 0), dim, keepdim)
+
+
+def nanmean(a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
+    """Return the mean along axes of the entries that are numbers; nan where there are none."""
+    a = as_node(a, 'nanmean')
+    return nansum(a, dim, keepdim) / sum_(eq(a, a), dim, keepdim)

@@ -1,3 +1,367 @@
-"""Special functions."""
+"""Special functions: the gamma and error function families, and products with logarithms."""
 
-__all__: list[str] = []
+import math
+from typing import Any
+
+import torch
+
+from adjoint.core.node import Node, Operand
+from adjoint.core.operand import as_node
+from adjoint.ops.activation import sigmoid
+from adjoint.ops.bessel import spherical_bessel_j
+from adjoint.ops.elementwise import Binary, Partial, Unary
+from adjoint.ops.exponential import exp, log, log1p
+from adjoint.ops.logic import isinf, logical_and
+from adjoint.ops.select import clamp, in_range, where
+from adjoint.ops.step import eq, le
+from adjoint.ops.underived import underived
+
+__all__ = [
+    'Digamma', 'Entr', 'Erfcx', 'Erfinv', 'Igamma', 'Igammac', 'Lgamma', 'LogAddExp', 'LogAddExp2',
+    'LogNdtr', 'Logit', 'Mvlgamma', 'Ndtr', 'Ndtri', 'Polygamma', 'Sinc', 'Xlog1py', 'Xlogy', 'Zeta',
+    'digamma', 'entr', 'erfcx', 'erfinv', 'igamma', 'igammac', 'lgamma', 'log_ndtr', 'logaddexp',
+    'logaddexp2', 'logit', 'mvlgamma', 'ndtr', 'ndtri', 'polygamma', 'sinc', 'xlog1py', 'xlogy', 'zeta',
+]  # fmt: skip
+
+_kernels: Any = torch.special  # it ships no types
+
+
+class Lgamma(Unary):
+    """The logarithm of the absolute value of the gamma function; infinite at 0, -1, -2, ..."""
+
+    formula = 'loggamma(x)'
+    kernel = torch.lgamma
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return digamma(x)
+
+
+class Digamma(Unary):
+    """The derivative of ``lgamma``: ``-inf`` at 0, nan at -1, -2, ..."""
+
+    formula = 'polygamma(0, x)'
+    kernel = torch.digamma
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return polygamma(1, x)
+
+
+class Polygamma(Unary):
+    """The derivative of order ``n`` of ``digamma``."""
+
+    def __call__(self, n: int, x: Operand) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] as torch
+        """Build the node.
+
+        Parameters
+        ----------
+        n : int
+            Not negative.
+        x : Node, torch.Tensor or number
+            Any shape.
+        """
+        return Node([as_node(x, self.name)], self, {'n': n})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (x,), n = input_values, node.attrs['n']
+        if n == 1:
+            # The kernel of torch for this order has ten digits only.
+            return _kernels.zeta(2.0, x)
+        return torch.polygamma(n, x)
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return polygamma(y.attrs['n'] + 1, x)
+
+
+class Mvlgamma(Unary):
+    """The logarithm of the multivariate gamma function of dimension ``p``, for ``x > (p - 1) / 2``."""
+
+    def __call__(self, x: Operand, p: int = 1) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        p : int
+            The dimension, at least 1.
+        """
+        return Node([as_node(x, self.name)], self, {'p': p})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.mvlgamma(input_values[0], node.attrs['p'])
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        total = digamma(x)
+        for i in range(1, y.attrs['p']):
+            total = total + digamma(x - i / 2)
+        return total
+
+
+class Zeta(Binary):
+    """The Hurwitz zeta function: the sum of ``(k + b) ** -a`` over ``k = 0, 1, 2, ...``.
+
+    Notes
+    -----
+    The derivative by the exponent ``a`` has no closed form and is not written, in torch neither: asking
+    for it fails.
+    """
+
+    kernel = _kernels.zeta
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        by_exponent = underived(a, 'zeta by its exponent') if isinstance(a, Node) else None
+        return by_exponent, -a * zeta(a + 1, b) if isinstance(b, Node) else None
+
+
+class Igamma(Binary):
+    """The regularised lower incomplete gamma function of shape ``a`` at ``b``.
+
+    Notes
+    -----
+    The derivative by the shape has no closed form and is not written, in torch neither: asking for it
+    fails. The derivative by ``b`` at 0 is 0, which is torch's convention.
+    """
+
+    kernel = torch.igamma
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return _by_shape(a), _density(a, b)
+
+
+class Igammac(Binary):
+    """The regularised upper incomplete gamma function of shape ``a`` at ``b``: ``1 - igamma(a, b)``.
+
+    Notes
+    -----
+    As in ``igamma``.
+    """
+
+    kernel = torch.igammac
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        density = _density(a, b)
+        return _by_shape(a), None if density is None else -density
+
+
+def _by_shape(a: Any) -> Partial:
+    return underived(a, 'the incomplete gamma function by its shape') if isinstance(a, Node) else None
+
+
+def _density(a: Any, b: Any) -> Node | None:
+    """Return that of the gamma distribution of shape ``a`` at ``b``."""
+    if not isinstance(b, Node):
+        return None
+    log_gamma = lgamma(a) if isinstance(a, Node) else math.lgamma(a)
+    return exp((a - 1) * log(b) - b - log_gamma)
+
+
+class Erfinv(Unary):
+    """The inverse of the error function, infinite at -1 and 1, nan outside."""
+
+    formula = 'erfinv(x)'
+    kernel = torch.erfinv
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return math.sqrt(math.pi) / 2 * exp(y * y)
+
+
+class Erfcx(Unary):
+    """``exp(x**2) * erfc(x)``, without overflow for large ``x``."""
+
+    formula = 'exp(x**2)*erfc(x)'
+    kernel = _kernels.erfcx
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return 2 * x * y - 2 / math.sqrt(math.pi)
+
+
+def _ndtr(x: torch.Tensor) -> torch.Tensor:
+    # Not 1 + erf, which loses all digits of the lower tail.
+    return torch.erfc(x * -math.sqrt(0.5)) / 2
+
+
+class Ndtr(Unary):
+    """The distribution function of the standard normal distribution."""
+
+    formula = 'erfc(-x/sqrt(2))/2'
+    kernel = _ndtr
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+class Ndtri(Unary):
+    """The inverse of ``ndtr``, infinite at 0 and 1, nan outside."""
+
+    formula = 'sqrt(2)*erfinv(2*x - 1)'
+    kernel = _kernels.ndtri
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return exp(y * y * 0.5) * math.sqrt(2 * math.pi)
+
+
+class LogNdtr(Unary):
+    """The logarithm of ``ndtr``, accurate in the lower tail."""
+
+    formula = 'log(erfc(-x/sqrt(2))/2)'
+    kernel = _kernels.log_ndtr
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))
+
+
+class Entr(Unary):
+    """``-x * log(x)``; 0 at 0, ``-inf`` for negative ``x``.
+
+    Notes
+    -----
+    The derivative at 0 is infinite.
+    """
+
+    formula = '-x*log(x)'
+    kernel = _kernels.entr
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return -log(x) - 1
+
+
+class Logit(Unary):
+    """``log(x / (1 - x))``, nan outside [0, 1]; with ``eps`` of ``x`` limited to ``[eps, 1 - eps]``."""
+
+    formula = 'log(x/(1 - x))'
+    kernel = torch.logit
+
+    def __call__(self, x: Operand, eps: float | None = None) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        eps : float, optional
+            Outside its limits nothing flows; at the limits themselves the cotangent passes.
+        """
+        return super().__call__(x if eps is None else clamp(x, eps, 1 - eps))
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        is_inside = Node([x], in_range, {'min': 0, 'max': 1})
+        return where(is_inside, 1 / (x * (1 - x)), math.nan)
+
+
+class Sinc(Unary):
+    """``sin(pi * x) / (pi * x)``, and 1 at 0, where it is smooth."""
+
+    formula = 'sin(pi*x)/(pi*x)'
+    kernel = torch.sinc
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return -math.pi * spherical_bessel_j(x * math.pi, 1)
+
+
+class Xlogy(Binary):
+    """``a * log(b)``, and 0 where ``a`` is 0 and ``b`` is not nan.
+
+    Notes
+    -----
+    Where ``a == 0`` and ``b <= 0`` both derivatives are taken as 0.
+    """
+
+    formula = 'a*log(b)'
+    kernel = torch.xlogy
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        if not isinstance(b, Node):
+            return (math.log(b) if b > 0 else where(eq(a, 0), 0.0, _log(b))), None
+        is_pole = _both(eq(a, 0) if isinstance(a, Node) else a == 0, le(b, 0))
+        b = b if is_pole is None else where(is_pole, 1.0, b)
+        return log(b), a / b if is_pole is None else where(is_pole, 0.0, a) / b
+
+
+class Xlog1py(Binary):
+    """``a * log(1 + b)``, accurate for small ``b``, and 0 where ``a`` is 0 and ``b`` is not nan.
+
+    Notes
+    -----
+    Where ``a == 0`` and ``b <= -1`` both derivatives are taken as 0.
+    """
+
+    formula = 'a*log(1 + b)'
+    kernel = _kernels.xlog1py
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        if not isinstance(b, Node):
+            return (math.log1p(b) if b > -1 else where(eq(a, 0), 0.0, _log(1 + b))), None
+        is_pole = _both(eq(a, 0) if isinstance(a, Node) else a == 0, le(b, -1))
+        b = b if is_pole is None else where(is_pole, 0.0, b)
+        return log1p(b), a / (b + 1) if is_pole is None else where(is_pole, 0.0, a) / (b + 1)
+
+
+def _both(is_zero: Node | bool, is_outside: Node) -> Node | None:
+    """Return where both hold; ``None`` for nowhere."""
+    if isinstance(is_zero, Node):
+        return logical_and(is_zero, is_outside)
+    return is_outside if is_zero else None
+
+
+def _log(number: float) -> float:
+    return -math.inf if number == 0 else math.nan
+
+
+class LogAddExp(Binary):
+    """``log(exp(a) + exp(b))`` without overflow.
+
+    Notes
+    -----
+    Of two equal infinities each gets half of the cotangent, as at a tie of ``maximum``.
+    """
+
+    name = 'logaddexp'
+    formula = 'log(exp(a) + exp(b))'
+    kernel = torch.logaddexp
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        difference = _difference(a, b)
+        return sigmoid(difference), sigmoid(-difference)
+
+
+class LogAddExp2(Binary):
+    """``log2(2**a + 2**b)`` without overflow.
+
+    Notes
+    -----
+    As in ``logaddexp``.
+    """
+
+    name = 'logaddexp2'
+    formula = 'log(2**a + 2**b)/log(2)'
+    kernel = torch.logaddexp2
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        difference = _difference(a, b) * math.log(2)
+        return sigmoid(difference), sigmoid(-difference)
+
+
+def _difference(a: Any, b: Any) -> Node:
+    node = a if isinstance(a, Node) else b
+    return where(logical_and(eq(a, b), isinf(node)), 0.0, a - b)
+
+
+lgamma = Lgamma()
+digamma = Digamma()
+polygamma = Polygamma()
+mvlgamma = Mvlgamma()
+zeta = Zeta()
+igamma = Igamma()
+igammac = Igammac()
+erfinv = Erfinv()
+erfcx = Erfcx()
+ndtr = Ndtr()
+ndtri = Ndtri()
+log_ndtr = LogNdtr()
+entr = Entr()
+logit = Logit()
+sinc = Sinc()
+xlogy = Xlogy()
+xlog1py = Xlog1py()
+logaddexp = LogAddExp()
+logaddexp2 = LogAddExp2()

@@ -3,6 +3,7 @@
 from tests.ops import (
     cases_attention,
     cases_binary,
+    cases_channels,
     cases_complex_parts,
     cases_contraction,
     cases_convolution,
@@ -11,6 +12,7 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_gates,
     cases_index,
     cases_linalg,
     cases_logic,
@@ -35,6 +37,8 @@ __all__ = ['CASES', 'Case']
 CASES: dict[str, Case] = {
     **cases_unary.CASES,
     **cases_binary.CASES,
+    **cases_gates.CASES,
+    **cases_channels.CASES,
     **cases_reduction.CASES,
     **cases_contraction.CASES,
     **cases_shape.CASES,

@@ -1,5 +1,85 @@
-"""Cases: attention."""
+"""Cases of attention and of its parts."""
 
-from tests.ops.case import Case
+import math
+from typing import Any
 
-CASES: dict[str, Case] = {}
+import torch
+import torch.nn.functional as F
+
+from adjoint.ops import attention as ops
+from adjoint.verify.samples import sample
+from tests.ops.case import Case, sized, spread, t
+
+Q, K, V = spread(2, 3, 2), spread(2, 4, 2, seed=1), spread(2, 4, 3, seed=2)
+MANY, FEW, LAST = spread(1, 4, 2, 2), spread(1, 2, 3, 2, seed=1), spread(1, 2, 3, 2, seed=2)
+SEEN = torch.tensor([[True, False, True, True], [True, True, False, False], [False, True, True, False]])
+HEADS = spread(2, 4, 2, 3, seed=3)
+
+
+def _attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: Any = None,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    return F.scaled_dot_product_attention(
+        query, key, value, mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+
+
+def _bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    if mask.dtype != torch.bool:
+        return mask.clone()
+    return torch.where(mask, 0.0, -math.inf).to(like.dtype)
+
+
+def _causal(scores: torch.Tensor) -> torch.Tensor:
+    return torch.full(scores.shape[-2:], -math.inf, dtype=scores.dtype).triu(1)
+
+
+def _gathered(a: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return a.unflatten(-3, (like.shape[-3], -1)).sum(-3)
+
+
+CASES: dict[str, Case] = {
+    'attention': Case(
+        ops.attention,
+        [
+            sample(Q, K, V),
+            sample(Q, K, V, is_causal=True, scale=0.7),
+            sample(Q, K, V, spread(3, 4, seed=5)),
+            sample(Q, K, V, SEEN, scale=0.3),
+            sized(MANY, FEW, LAST, enable_gqa=True),
+            sample(Q[0], K[0], V[0]),
+            sample(Q.mT, spread(2, 4, 3).flip(-1), V),
+        ],
+        _attention,
+        conventions=[
+            # A query that sees nothing.
+            (
+                sample(t([[1.0]]), t([[2.0]]), t([[3.0]]), torch.tensor([[False]]), smooth=False),
+                (t([[0.0]]), t([[0.0]]), t([[0.0]])),
+            ),
+        ],
+    ),
+    'over_root_width': Case(
+        ops.over_root_width,
+        [sample(Q), sample(Q.mT), sample(spread(2, 0))],
+        lambda a: a / math.sqrt(max(a.shape[-1], 1)),
+    ),
+    'causal_bias': Case(
+        ops.causal_bias, [], _causal, conventions=[(sample(t([[1.0, 2.0]])), (t([[0.0, 0]]),))]
+    ),
+    'mask_bias': Case(ops.mask_bias, [sample(spread(3, 4), Q)], _bias),
+    'repeated_heads': Case(
+        ops.repeated_heads,
+        [sized(FEW, MANY), sized(FEW[0], MANY[0]), sized(FEW.transpose(1, 2), spread(1, 6, 1, 1))],
+        lambda a, like: a.repeat_interleave(like.shape[-3] // a.shape[-3], -3),
+    ),
+    'gathered_heads': Case(
+        ops.gathered_heads, [sized(HEADS, spread(2, 2, 5, 1)), sized(HEADS[0], FEW[0])], _gathered
+    ),
+}

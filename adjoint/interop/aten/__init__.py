@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from adjoint.interop.aten import (
+    creation,
     elementwise,
     image,
     indexing,
@@ -12,10 +13,11 @@ from adjoint.interop.aten import (
     randomness,
     reduction,
     spectral,
+    writes,
 )
 from adjoint.interop.aten.table import Builders
 
-__all__ = ['BUILDERS']
+__all__ = ['BUILDERS', 'MUTATIONS', 'WRITE_BACK']
 
 BUILDERS: Builders = MappingProxyType(
     {
@@ -28,5 +30,12 @@ BUILDERS: Builders = MappingProxyType(
         **randomness.BUILDERS,
         **indexing.BUILDERS,
         **layout.BUILDERS,
+        **creation.BUILDERS,
     }
 )
+
+# What an overload writes into its arguments, by their names, beside what it returns.
+MUTATIONS: Builders = MappingProxyType(network.MUTATIONS)
+
+# For a view: from the base and the new value of the view to the base with that part replaced.
+WRITE_BACK: Builders = MappingProxyType(writes.WRITE_BACK)

@@ -1,0 +1,81 @@
+"""What this room uses of torch that torch does not promise to keep, in one place."""
+
+# pyright: basic, reportAttributeAccessIssue=false
+# ruff: noqa: SLF001
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch._decomp import core_aten_decompositions
+from torch._ops import OpOverload
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.nn.utils import stateless
+
+__all__ = [
+    'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
+    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized',
+    'returns_alias', 'same_memory', 'written_by',
+]  # fmt: skip
+
+SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
+DATA_OF_A_TENSOR: Callable[..., Any] = torch.Tensor.data.__get__  # type: ignore[attr-defined]
+SETS_DATA_OF_A_TENSOR: Callable[..., Any] = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+
+
+def in_functorch() -> bool:
+    """Whether a transform of ``torch.func`` runs."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def position() -> int | None:
+    """Return how many nodes the running recording has; ``None`` where none runs."""
+    graph = getattr(getattr(get_proxy_mode(), 'tracer', None), 'graph', None)
+    return None if graph is None else len(graph.nodes)
+
+
+def node_of(value: Any) -> torch.fx.Node | None:
+    """Return the node of the running recording that a tensor is."""
+    mode = get_proxy_mode()
+    if mode is None or not isinstance(value, torch.Tensor):
+        return None
+    slot = mode.tracer.tensor_tracker.get(value)
+    return None if slot is None else slot.proxy.node
+
+
+def reparametrized(module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> AbstractContextManager[None]:
+    """Give a module other parameters and buffers within a block, tied ones together."""
+    return stateless._reparametrize_module(module, tensors, tie_weights=True)
+
+
+def arguments_of(overload: OpOverload) -> Sequence[tuple[str, str]]:
+    """Return the name and the type of each argument of an overload."""
+    return [(a.name, str(a.type)) for a in overload._schema.arguments]
+
+
+def written_by(overload: OpOverload) -> list[str]:
+    """Return the names of the arguments that an overload writes to."""
+    arguments = overload._schema.arguments
+    return [a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write]
+
+
+def returns_alias(overload: OpOverload) -> bool:
+    """Whether an overload says that what it returns may be a view of an argument."""
+    return any(r.alias_info is not None for r in overload._schema.returns)
+
+
+def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors share memory."""
+    return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def owns_memory(value: torch.Tensor) -> bool:
+    """Whether a tensor is contiguous, and all of its memory."""
+    size = value.untyped_storage().nbytes()
+    return value.is_contiguous() and value.storage_offset() == 0 and size == value.numel() * value.itemsize
+
+
+def decompositions() -> Mapping[OpOverload, Callable[..., Any]]:
+    """Return torch's own decompositions to Core ATen."""
+    return {op: how for op, how in core_aten_decompositions().items() if isinstance(op, OpOverload)}

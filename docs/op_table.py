@@ -1,0 +1,93 @@
+"""Writes docs/ops.md, the table of every op, from the ops themselves: ``python docs/op_table.py``."""
+
+import inspect
+import re
+from pathlib import Path
+
+from adjoint.core.op import Op
+from adjoint.ops import FAMILIES, registry
+from adjoint.ops.kinds import Binary, Creation, Fused, Linear, Multilinear, Reduction, Step, Unary
+
+TARGET = Path(__file__).parent / 'ops.md'
+
+# What an op states, by the first of these that it is.
+KINDS: tuple[tuple[type[Op], str], ...] = (
+    (Step, 'step'),
+    (Creation, 'creation'),
+    (Unary, 'unary'),
+    (Binary, 'binary'),
+    (Linear, 'linear'),
+    (Multilinear, 'multilinear'),
+    (Fused, 'fused'),
+    (Reduction, 'reduction'),
+    (Op, 'op'),
+)
+
+HEADER = """# The ops
+
+Generated from the ops by `python docs/op_table.py`; a test keeps it up to date.
+
+* **Kind**: what the op states of its derivative. *unary*, *binary*: the partials, entry by entry. *linear*:
+  its adjoint. *multilinear*: a gradient that is linear in each operand. *step*, *creation*: nothing flows.
+  *op*, *reduction*, *fused*: a gradient.
+* **Forward**: how a tangent is pushed forward. *derived*: from what the kind states; *own*: the op has a rule
+  of its own; *pullback*: as the pullback of the pullback.
+* **Orders**: how often the gradient can be differentiated again; *all* where it is made of ops that can.
+"""
+
+
+def kind_of(op: Op) -> str:
+    """Return the name of the kind of an op."""
+    return next(name for kind, name in KINDS if isinstance(op, kind))
+
+
+def forward_of(op: Op) -> str:
+    """Return where the pushforward of an op comes from."""
+    owner = next(cls for cls in type(op).__mro__ if 'jvp' in vars(cls))
+    if owner is Op:
+        return 'pullback'
+    return 'derived' if any(owner is kind for kind, _ in KINDS) else 'own'
+
+
+def summary(op: Op) -> str:
+    """Return the first sentence of the docstring of an op, on one line."""
+    text = inspect.getdoc(type(op)) or ''
+    return ' '.join(text.partition('\n\n')[0].split())
+
+
+def conventions(op: Op) -> str:
+    """Return the notes of an op: what holds at kinks, ties and poles."""
+    text = inspect.getdoc(type(op)) or ''
+    found = re.search(r'^Notes\n-+\n(.*?)(?=\n\n\w+\n-+\n|\Z)', text, re.DOTALL | re.MULTILINE)
+    return ' '.join(found.group(1).split()) if found else ''
+
+
+def cell(text: str) -> str:
+    """Return a text as the cell of a table, with code in single quotes of Markdown."""
+    return text.replace('``', '`').replace('|', '\\|')
+
+
+def table() -> str:
+    """Return the page."""
+    names = {id(op): name for name, op in registry().items()}
+    parts = [HEADER]
+    for family in FAMILIES:
+        own = [
+            op for op in vars(family).values() if id(op) in names and type(op).__module__ == family.__name__
+        ]
+        if not own:
+            continue
+        title = (family.__doc__ or '').partition('\n')[0].rstrip('.')
+        parts.append(f'\n## {title}\n')
+        parts.append('| op | value | kind | formula | conventions | forward | orders |')
+        parts.append('| --- | --- | --- | --- | --- | --- | --- |')
+        for op in sorted(own, key=lambda op: op.name):
+            formula = f'`{op.formula}`' if op.formula else ''
+            orders = 'all' if op.orders is None else str(op.orders)
+            cells = [f'`{op.name}`', cell(summary(op)), kind_of(op), cell(formula), cell(conventions(op))]
+            parts.append(f'| {" | ".join([*cells, forward_of(op), orders])} |')
+    return '\n'.join(parts) + '\n'
+
+
+if __name__ == '__main__':
+    TARGET.write_text(table(), encoding='utf-8')
