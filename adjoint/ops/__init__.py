@@ -59,8 +59,8 @@ FAMILIES = (
     arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
     step, logic, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
     resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
-    factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index, scatter, scatter_reduce, linear,
-    creation, torch_names,
+    factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
+    scatter, scatter_reduce, linear, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -97,11 +97,12 @@ class SignedPow(_OfAbs):
 
 
 class VectorNorm(Reduction):
-    """``sum(abs(a) ** ord) ** (1 / ord)`` along axes, real, for a finite ``ord``; with 0, the count of nonzeros.
+    """``sum(abs(a) ** ord) ** (1 / ord)`` along axes, real, for a finite ``ord``.
 
     Notes
     -----
-    Where the norm is 0, all derivatives are 0. Nothing flows with ``ord=0``.
+    Where the norm is 0, all derivatives are 0. With ``ord=0`` it is the count of the entries that are not
+    zero, and nothing flows.
     """
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:

@@ -6,11 +6,11 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.contraction import matmul
+from adjoint.ops.diagonal import diag_embed
 from adjoint.ops.elementwise import Step
 from adjoint.ops.linalg import solve_triangular
 from adjoint.ops.matrix import (
     cut_matrix,
-    diagonal_like,
     eye_like,
     eye_of_rows,
     fit_matrix,
@@ -20,7 +20,7 @@ from adjoint.ops.matrix import (
     mT,
 )  # fmt: skip
 from adjoint.ops.several import items, slots
-from adjoint.ops.shape import tril, triu, unsqueeze
+from adjoint.ops.shape import tril, triu
 
 __all__ = [
     'LU', 'PivotMatrix', 'householder_product', 'lu', 'lu_factor', 'lu_solve', 'lu_unpack', 'ormqr',
@@ -145,7 +145,7 @@ def _reflections(a: Node, tau: Node) -> tuple[Node, Node]:
     v = tril(a, -1) + eye_like(a)
     inner = matmul(mH(v), v)
     # Columns of `a` beyond the number of factors do not take part.
-    d = fit_matrix(diagonal_like(tau, unsqueeze(tau, -1) * unsqueeze(tau, -2)), inner)
+    d = fit_matrix(diag_embed(tau), inner)
     return v, solve_triangular(matmul(d, triu(inner, 1)), d, upper=True, unitriangular=True)
 
 

@@ -5,15 +5,17 @@ from typing import Any
 
 import torch
 
+from adjoint.core.errors import NonDifferentiableError
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.contraction import matmul
+from adjoint.ops.diagonal import diag_embed
+from adjoint.ops.elementwise import Step
 from adjoint.ops.linalg import solve_matrix, solve_triangular
 from adjoint.ops.linear import imag, real, sum_to_like
 from adjoint.ops.matrix import (
     cut_matrix,
-    diagonal_like,
     diagonal_of,
     eye_like,
     fit_matrix,
@@ -33,9 +35,11 @@ __all__ = [
     'QR',
     'SVD',
     'Cholesky',
+    'CholeskyInfo',
     'Eig',
     'Eigh',
     'cholesky',
+    'cholesky_info',
     'cholesky_inverse',
     'cholesky_solve',
     'eig',
@@ -74,6 +78,17 @@ class Cholesky(Op):
         return [solve_triangular(y, half, upper=False, left=False)]
 
 
+class CholeskyInfo(Step):
+    """0 for positive definite matrices, else the order of the first leading minor that is not positive."""
+
+    def __call__(self, a: Operand) -> Node:
+        return Node([as_node(a, self.name)], self)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return torch.linalg.cholesky_ex(a)[1]
+
+
 class QR(Op):
     """``q`` with orthonormal columns and upper triangular ``r``, with ``q @ r = a``: the reduced form.
 
@@ -81,21 +96,28 @@ class QR(Op):
     -----
     Columns of ``q`` are determined up to a factor of absolute value 1; along a curve of matrices they keep
     the diagonal of ``r`` real, as in torch. The first ``min(m, n)`` columns of ``a`` are independent;
-    otherwise the derivative does not exist, and is infinite or nan.
+    otherwise the derivative does not exist, and is infinite or nan. With ``complete``, ``q`` is square; for
+    matrices with more rows than columns it then has no derivative.
     """
 
     name = 'qr'
     outputs = 2
 
-    def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
-        return items(Node([as_node(a, self.name)], self))
+    def __call__(self, a: Operand, complete: bool = False) -> tuple[Node, ...]:  # type: ignore[override]
+        return items(Node([as_node(a, self.name)], self, {'complete': complete}))
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.qr(a))
+        return tuple(torch.linalg.qr(a, 'complete' if node.attrs['complete'] else 'reduced'))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
+        if node.attrs['complete'] and known_tall(a) is not False:
+            msg = (
+                f'the complete QR factorisation of matrices with more rows than columns has no derivative, '
+                f'and this is not known to have no more: {a.type}. Use the reduced form, qr(a)\n{node.location}'
+            )
+            raise NonDifferentiableError(msg)
         q, r = items(node)
         to_q, to_r = slots(output_grad)
         # A wide matrix is [a1 a2] with a1 = q @ r1 square, and the rest of r is q.mH @ a2.
@@ -158,7 +180,7 @@ class Eigh(Op):
             return [matmul(vectors * unsqueeze(to_values, -2), mH(vectors))]
         inner = _skew(matmul(mH(vectors), to_vectors)) * 0.5 / _gaps(values)
         if to_values is not None:
-            inner = inner + diagonal_like(to_values, inner)
+            inner = inner + diag_embed(to_values)
         return [matmul(matmul(vectors, inner), mH(vectors))]
 
 
@@ -191,7 +213,7 @@ class Eig(Op):
             along = unsqueeze(real(diagonal_of(inner)), -2)
             inner = (inner - matmul(mH(vectors), vectors) * along) / mT(mH(_gaps(values)))
         if to_values is not None:
-            inner = _plus(inner, diagonal_like(to_values, vectors))
+            inner = _plus(inner, diag_embed(to_values))
         if inner is None:
             return [None]
         return [sum_to_like(solve_matrix(mH(vectors), matmul(inner, mH(vectors))), a)]
@@ -240,12 +262,12 @@ class SVD(Op):
                 turning = imag(diagonal_of(on_u)) * 0.5
                 # 0 / 0 where the matrix is real and singular, and nothing turns.
                 rate = turning / where(eq(turning, 0.0), 1.0, s) * 1j
-                inner = sum_to_like(inner + diagonal_like(rate, inner), inner)
+                inner = sum_to_like(inner + diag_embed(rate), inner)
         if to_vh is not None:
             inner = _plus(inner, rows * (_skew(matmul(vh, mH(to_vh))) / gaps))
         assert inner is not None  # noqa: S101 one of the two is there
         if to_s is not None:
-            inner = inner + diagonal_like(to_s, inner)
+            inner = inner + diag_embed(to_s)
         flow = matmul(matmul(u, inner), vh)
         if to_u is not None:
             outside = _outside(u, to_u, s)
@@ -261,7 +283,7 @@ def _skew(a: Node) -> Node:
 
 
 def _outside(u: Node, ct: Node, s: Node) -> Node | None:
-    """Return the part of ``ct`` orthogonal to the columns of ``u``, over ``s``; nothing for a square ``u``."""
+    """Return the part of ``ct`` orthogonal to the columns of ``u``, over ``s``; none for a square ``u``."""
     tall = known_tall(u)
     if tall is False:
         return None
@@ -271,6 +293,7 @@ def _outside(u: Node, ct: Node, s: Node) -> Node | None:
 
 
 cholesky = Cholesky()
+cholesky_info = CholeskyInfo()
 qr = QR()
 eigh = Eigh()
 eig = Eig()

@@ -81,7 +81,7 @@ class Solve(Op):
         return [sum_to_like(-matmul(to_b, mH(node)), a), sum_to_like(to_b, b)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        a, b = node.inputs
+        a, _ = node.inputs
         t_a, t_b = input_tangents
         moved = None if t_a is None else matmul(t_a, node)
         if moved is None:

@@ -8,14 +8,14 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import Creation
+from adjoint.ops.diagonal import diagonal
 from adjoint.ops.elementwise import Step
 from adjoint.ops.linear import Linear, conj
-from adjoint.ops.reduction import sum_
-from adjoint.ops.shape import transpose, unsqueeze
+from adjoint.ops.shape import transpose
 
 __all__ = [
     'CutMatrix', 'EyeLike', 'EyeOfRows', 'FitMatrix', 'IsTall', 'LeadingSquare', 'cut_matrix',
-    'diagonal_like', 'diagonal_of', 'eye_like', 'eye_of_rows', 'fit_matrix', 'is_tall', 'known_square',
+    'diagonal_of', 'eye_like', 'eye_of_rows', 'fit_matrix', 'is_tall', 'known_square',
     'known_tall', 'leading_square', 'mH', 'mT',
 ]  # fmt: skip
 
@@ -35,7 +35,7 @@ class EyeLike(Creation):
 
 
 class EyeOfRows(Creation):
-    """Identity matrices with as many rows as the matrices in ``a``, in the dtype and on the device of ``a``."""
+    """Identity matrices with as many rows as those in ``a``, of its dtype and on its device."""
 
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
@@ -115,12 +115,7 @@ def mH(a: Node) -> Node:  # noqa: N802 torch's name
 
 def diagonal_of(a: Node) -> Node:
     """Return the diagonals of square matrices."""
-    return sum_(a * eye_like(a), -1)
-
-
-def diagonal_like(d: Node, a: Node) -> Node:
-    """Return matrices of the shape of ``a`` with ``d`` on the diagonal."""
-    return unsqueeze(d, -1) * eye_like(a)
+    return diagonal(a, 0, -2, -1)
 
 
 def known_tall(a: Node) -> bool | None:
