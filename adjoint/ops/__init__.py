@@ -16,8 +16,10 @@ from adjoint.ops import (
     convolution,
     creation,
     cumulative,
+    determinant,
     diagonal,
     distance,
+    elimination,
     embedding,
     exponential,
     factorisation,
@@ -27,6 +29,7 @@ from adjoint.ops import (
     linear,
     logic,
     loss,
+    matrix,
     normalise,
     ordering,
     padding,
@@ -55,9 +58,9 @@ __all__ = ['FAMILIES', 'registry']
 FAMILIES = (
     arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
     step, logic, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
-    resampling, padding, channels, normalise, attention, loss, embedding, linalg, factorisation, distance,
-    spectral, random, ranges, shape, tiling, diagonal, window, index, scatter, scatter_reduce, linear,
-    creation, torch_names,
+    resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
+    factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
+    scatter, scatter_reduce, linear, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(
