@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
+from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import abs_
 from adjoint.ops.blend import Nary
 from adjoint.ops.creation import zeros_like
@@ -22,7 +24,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Complex(Elementwise, Linear):
+class _OfTwoReals(Elementwise):
+    """Base of the ops that make complex numbers of two real tensors of one dtype."""
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        a, b = input_types
+        if None not in {a.dtype, b.dtype} and (a.dtype != b.dtype or not (a.is_real and a.is_differentiable)):
+            msg = (
+                f'{self.name} takes two real tensors of one floating dtype, and got {a} and {b}\n'
+                f'{node.location}'
+            )
+            raise TensorTypeError(msg)
+        return super().infer(node, input_types)
+
+
+class Complex(_OfTwoReals, Linear):
     """``real + 1j * imag`` of two real tensors that broadcast."""
 
     linear_in = None
@@ -43,7 +59,7 @@ class Complex(Elementwise, Linear):
         return sum_to_like(real(ct), a), sum_to_like(imag(ct), b)
 
 
-class Polar(Nary):
+class Polar(_OfTwoReals, Nary):
     """The complex number with a modulus and an angle in radians; both real, and they broadcast.
 
     Notes

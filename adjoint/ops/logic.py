@@ -1,9 +1,13 @@
 """Bits, truth values, and tests of single entries: nothing flows."""
 
+from collections.abc import Sequence
+
 import torch
 
+from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node
-from adjoint.ops.elementwise import Binary, Step, Unary
+from adjoint.core.tensor_type import TensorType
+from adjoint.ops.elementwise import Binary, Elementwise, Step, Unary
 
 __all__ = [
     'BitwiseAnd', 'BitwiseLeftShift', 'BitwiseNot', 'BitwiseOr', 'BitwiseRightShift', 'BitwiseXor',
@@ -87,49 +91,63 @@ class LogicalXor(Step, Binary):
     kernel = torch.logical_xor
 
 
-class BitwiseNot(Step, Unary):
+class _OfBits(Step, Elementwise):
+    """Base of the ops on integers and booleans; others are refused where the dtype is known."""
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        for known in input_types:
+            if known.is_differentiable and known.dtype is not None:
+                msg = (
+                    f'{self.name} works on integers and booleans, and got {known}: cast(...) it first\n'
+                    f'{node.location}'
+                )
+                raise TensorTypeError(msg)
+        return super().infer(node, input_types)
+
+
+class BitwiseNot(_OfBits, Unary):
     """Every bit of an integer or boolean ``x`` turned over."""
 
     kernel = torch.bitwise_not
 
 
-class BitwiseAnd(Step, Binary):
+class BitwiseAnd(_OfBits, Binary):
     """The bits that ``a`` and ``b`` have in common."""
 
     kernel = torch.bitwise_and
 
 
-class BitwiseOr(Step, Binary):
+class BitwiseOr(_OfBits, Binary):
     """The bits that ``a`` or ``b`` has."""
 
     kernel = torch.bitwise_or
 
 
-class BitwiseXor(Step, Binary):
+class BitwiseXor(_OfBits, Binary):
     """The bits in which ``a`` and ``b`` differ."""
 
     kernel = torch.bitwise_xor
 
 
-class BitwiseLeftShift(Step, Binary):
+class BitwiseLeftShift(_OfBits, Binary):
     """``a`` with its bits moved left by ``b`` places: ``a * 2**b``, for integers."""
 
     kernel = torch.bitwise_left_shift
 
 
-class BitwiseRightShift(Step, Binary):
+class BitwiseRightShift(_OfBits, Binary):
     """``a`` with its bits moved right by ``b`` places: the sign stays."""
 
     kernel = torch.bitwise_right_shift
 
 
-class Gcd(Step, Binary):
+class Gcd(_OfBits, Binary):
     """The greatest common divisor of two integers; that of 0 and 0 is 0."""
 
     kernel = torch.gcd
 
 
-class Lcm(Step, Binary):
+class Lcm(_OfBits, Binary):
     """The least common multiple of two integers; with 0 it is 0."""
 
     kernel = torch.lcm

@@ -75,7 +75,7 @@ class Polygamma(Unary):
 class Mvlgamma(Unary):
     """The logarithm of the multivariate gamma function of dimension ``p``, for ``x > (p - 1) / 2``."""
 
-    def __call__(self, x: Operand, p: int = 1) -> Node:
+    def __call__(self, x: Operand, p: int) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] one more
         """Build the node.
 
         Parameters
