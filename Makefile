@@ -14,7 +14,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint types check format mutate seeds speed clean
+.PHONY: help install train test lint types check format mutate opinfo models seeds speed clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ format: $(STAMP) ## Put the files in shape: format, sort imports, apply safe fix
 
 mutate: $(STAMP) ## Break every rule of ours, one at a time; the tests have to notice each
 	$(BIN)/python -m tests.mutate $(ARGS)
+
+opinfo: $(STAMP) ## Import and differentiate every operator that torch has samples of (ARGS='--only matmul')
+	$(BIN)/python -m tests.opinfo $(ARGS)
+
+models: $(STAMP) ## The same for architectures of transformers, if installed: pip install -e '.[models]'
+	$(BIN)/python -m tests.models $(ARGS)
 
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 	$(BIN)/python benchmarks/seeds.py $(ARGS)

@@ -71,7 +71,7 @@ def _extents_in(value: Any) -> Iterable[Extent]:
         yield value
     elif isinstance(value, tuple):
         for v in value:  # pyright: ignore[reportUnknownVariableType] of anything
-            if isinstance(v, (Extent, tuple)):
+            if isinstance(v, (Extent, tuple, slice)):
                 yield from _extents_in(v)
     elif isinstance(value, slice):
         yield from _extents_in((value.start, value.stop, value.step))

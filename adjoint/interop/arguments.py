@@ -7,7 +7,7 @@ import torch
 
 from adjoint.core.extent import Extent
 from adjoint.core.node import Node
-from adjoint.interop.internals import OpOverload, arguments_of, same_memory
+from adjoint.interop.internals import OpOverload, arguments_of, returns_alias, same_memory
 from adjoint.interop.stored import Stored
 from adjoint.ops.extent import size_value
 
@@ -45,6 +45,8 @@ def tensors_in(tree: Any) -> list[Any]:
 
 def is_view(node: torch.fx.Node) -> bool:
     """Whether the result of a recorded op shares the memory of its first argument."""
+    if not (isinstance(node.target, OpOverload) and returns_alias(node.target)):
+        return False
     base = node.args[0] if node.args else None
     theirs = base.meta.get('val') if isinstance(base, torch.fx.Node) else None
     own = tensors_in(node.meta.get('val'))

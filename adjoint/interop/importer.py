@@ -23,12 +23,14 @@ from adjoint.interop.internals import (
     OpOverload,
     arguments_of,
     decompositions,
+    owns_memory,
     written_by,
 )  # fmt: skip
 from adjoint.interop.stored import Stored, View
-from adjoint.ops.creation import Variable, constant
+from adjoint.ops.creation import Variable, constant, zeros_like
 from adjoint.ops.custom import custom_gradient
 from adjoint.ops.linear import expand_like
+from adjoint.ops.ranges import full_like
 from adjoint.ops.torch_names import detach
 
 __all__ = ['Importer']
@@ -154,6 +156,8 @@ class Importer:
             return args[0]
         if name == 'aten.item.default':
             return Stored(detach(args[0].read()))
+        if name.startswith('aten.as_strided') and not owns_memory(examples(node.args[0])):
+            raise self._unsupported(f'{overload} of a tensor that is a view is not supported: use a clone')
         if name not in MUTATIONS and written_by(overload):
             return self._in_place(overload, node, args, kwargs)
         if is_view(node) and isinstance(args[0], Stored):
@@ -226,12 +230,13 @@ class Importer:
         if not name.endswith('_') or not isinstance(target, Stored):
             raise self._unsupported(f'{overload}, which writes into its arguments, is not supported')
         packet = getattr(torch.ops.aten, name.removeprefix('aten.')[:-1], None)
+        variant = 'int' if name == 'aten.transpose_' else variant
         before = target.read()
         if name == 'aten.zero_':
-            new = BUILDERS['aten.zeros_like.default'](before)
+            new = zeros_like(before)
         elif name in {'aten.copy_', 'aten.fill_'}:
             given = read(args[1])
-            new = given if isinstance(given, Node) else BUILDERS['aten.full_like.default'](before, given)
+            new = given if isinstance(given, Node) else full_like(before, given)
         elif not hasattr(packet, variant):
             raise self._unsupported(f'{overload} is not supported')
         elif name in _RESHAPES_IN_PLACE:
@@ -350,8 +355,11 @@ def _resolved(tree: Any, env: Mapping[torch.fx.Node, Any]) -> Any:
 
 
 def _builder(name: str) -> Callable[..., Any] | None:
-    found = BUILDERS.get(name)
-    return found if found is not None else BUILDERS.get(name.rpartition('.')[0])
+    packet, _, variant = name.rpartition('.')
+    for key in (name, packet, f'{packet.removesuffix("_copy")}.{variant}', packet.removesuffix('_copy')):
+        if key in BUILDERS:
+            return BUILDERS[key]
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'position', 'reparametrized', 'same_memory', 'written_by',
+    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized', 'returns_alias', 'same_memory', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -30,8 +30,8 @@ def in_functorch() -> bool:
 
 def position() -> int | None:
     """Return how many nodes the running recording has; ``None`` where none runs."""
-    mode = get_proxy_mode()
-    return None if mode is None else len(mode.tracer.graph.nodes)
+    graph = getattr(getattr(get_proxy_mode(), 'tracer', None), 'graph', None)
+    return None if graph is None else len(graph.nodes)
 
 
 def node_of(value: Any) -> torch.fx.Node | None:
@@ -59,9 +59,20 @@ def written_by(overload: OpOverload) -> list[str]:
     return [a.name for a in arguments if a.alias_info is not None and a.alias_info.is_write]
 
 
+def returns_alias(overload: OpOverload) -> bool:
+    """Whether an overload says that what it returns may be a view of an argument."""
+    return any(r.alias_info is not None for r in overload._schema.returns)
+
+
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors share memory."""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def owns_memory(value: torch.Tensor) -> bool:
+    """Whether a tensor is contiguous, and all of its memory."""
+    size = value.untyped_storage().nbytes()
+    return value.is_contiguous() and value.storage_offset() == 0 and size == value.numel() * value.itemsize
 
 
 def decompositions() -> Mapping[OpOverload, Callable[..., Any]]:

@@ -8,6 +8,8 @@ from adjoint.ops import (
     activation,
     arithmetic,
     attention,
+    bessel,
+    blend,
     channels,
     complex_parts,
     contraction,
@@ -51,10 +53,11 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, remainder, exponential, trigonometric, special, complex_parts, activation, gates, step,
-    logic, select, reduction, cumulative, ordering, contraction, convolution, pooling, resampling, padding,
-    channels, normalise, attention, loss, embedding, linalg, factorisation, distance, spectral, random,
-    ranges, shape, tiling, diagonal, window, index, scatter, scatter_reduce, linear, creation, torch_names,
+    arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
+    step, logic, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
+    resampling, padding, channels, normalise, attention, loss, embedding, linalg, factorisation, distance,
+    spectral, random, ranges, shape, tiling, diagonal, window, index, scatter, scatter_reduce, linear,
+    creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

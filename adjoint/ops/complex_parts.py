@@ -1,89 +1,94 @@
 """Complex numbers from their parts, and back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from adjoint.core.node import Node, Operand
-from adjoint.core.op import Op
 from adjoint.core.operand import as_node
-from adjoint.ops.arithmetic import abs_, square
+from adjoint.ops.arithmetic import abs_
+from adjoint.ops.blend import Nary
 from adjoint.ops.creation import zeros_like
+from adjoint.ops.elementwise import Elementwise, Partial, Unary
 from adjoint.ops.linear import Linear, conj, imag, real, sum_to_like
 from adjoint.ops.select import where
 from adjoint.ops.step import eq
 from adjoint.ops.trigonometric import cos, sin
 
 __all__ = [
-    'Angle', 'Complex', 'ViewAsComplex', 'ViewAsReal', 'angle', 'complex_', 'polar', 'view_as_complex',
-    'view_as_real',
+    'Angle', 'Complex', 'Polar', 'ViewAsComplex', 'ViewAsReal', 'angle', 'complex_', 'polar',
+    'view_as_complex', 'view_as_real',
 ]  # fmt: skip
 
 
-class Complex(Linear):
-    """``a + 1j * b``, of real parts that broadcast."""
+class Complex(Elementwise, Linear):
+    """``real + 1j * imag`` of two real tensors that broadcast."""
 
     linear_in = None
+    kernel = torch.complex
 
-    def __call__(self, a: Operand, b: Operand) -> Node:
-        """Build the node."""
-        return Node([as_node(a, self.name), as_node(b, self.name)], self)
+    def __call__(self, real: Operand, imag: Operand) -> Node:
+        """Build the node.
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        a, b = input_values
-        return torch.complex(a, b)
+        Parameters
+        ----------
+        real, imag : Node or torch.Tensor
+            Of one real floating dtype.
+        """
+        return Node([as_node(real, self.name), as_node(imag, self.name)], self)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, b = node.inputs
         return sum_to_like(real(ct), a), sum_to_like(imag(ct), b)
 
 
-class ViewAsReal(Linear):
-    """A complex ``a`` with its two parts along a last axis of size 2."""
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a,) = input_values
-        return torch.view_as_real(a.resolve_conj())
-
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        return (view_as_complex(ct),)
-
-
-class ViewAsComplex(Linear):
-    """A real ``a`` whose last axis, of size 2, holds the parts of complex numbers."""
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a,) = input_values
-        return torch.complex(a.select(-1, 0), a.select(-1, 1))
-
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        return (view_as_real(ct),)
-
-
-class Angle(Op):
-    """The angle of a complex ``x`` in radians, in ``[-pi, pi]``; of a real one, 0 or pi.
+class Polar(Nary):
+    """The complex number with a modulus and an angle in radians; both real, and they broadcast.
 
     Notes
     -----
-    Nothing flows for real ``x``; the derivative at 0 is 0.
+    The modulus may be negative or 0: its derivative is the direction of the angle, where torch has the
+    direction of the value.
     """
 
-    def __call__(self, x: Operand) -> Node:
-        """Build the node."""
-        return Node([as_node(x, self.name)], self)
+    kernel = torch.polar
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (x,) = input_values
-        return torch.angle(x)
+    def __call__(self, abs: Operand, angle: Operand) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        abs, angle : Node or torch.Tensor
+            Of one real floating dtype.
+        """
+        return Node([as_node(abs, self.name), as_node(angle, self.name)], self)
+
+    def partials(self, y: Node, *operands: Any) -> Sequence[Partial]:
+        _, theta = operands
+        return complex_(cos(theta), sin(theta)), y * 1j
+
+
+class Angle(Unary):
+    """The angle of a complex ``x`` in radians, in (-pi, pi]; of a real one 0, or pi where it is negative.
+
+    Notes
+    -----
+    Nothing flows for real ``x``. The derivative at 0 is taken as 0. The cotangent is
+    ``ct * 1j * x / |x|**2``, torch's convention.
+    """
+
+    kernel = torch.angle
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the cotangent times the direction across ``x``, which is not conjugated."""
         (x,) = node.inputs
         if x.type is not None and x.type.is_real:
             return [zeros_like(x)]
         return [sum_to_like(output_grad * _across(x), x)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        """Return the part of the tangent across ``x``, over its modulus."""
+        """Return the part of the tangent across ``x``, over ``|x|``."""
         (x,), (t,) = node.inputs, input_tangents
         if t is None or (x.type is not None and x.type.is_real):
             return None
@@ -91,18 +96,37 @@ class Angle(Op):
 
 
 def _across(x: Node) -> Node:
-    """Return ``1j * x / abs(x) ** 2``; 0 at 0."""
-    modulus = square(abs_(x))
-    return x * 1j / where(eq(modulus, 0), 1.0, modulus)
+    modulus = abs_(x)
+    # Divided twice, so that the square neither overflows nor vanishes.
+    modulus = where(eq(modulus, 0), 1.0, modulus)
+    return x / modulus / modulus * 1j
+
+
+class ViewAsReal(Linear):
+    """A complex tensor as a real one with a last axis of size 2: real and imaginary part."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.view_as_real(input_values[0].resolve_conj())
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (view_as_complex(ct),)
+
+
+class ViewAsComplex(Linear):
+    """A real tensor with a last axis of size 2 as a complex one without it."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (x,) = input_values
+        if x.ndim and x.shape[-1] == 2 and (x.stride(-1) != 1 or any(s % 2 for s in x.stride()[:-1])):  # noqa: PLR2004 the two parts
+            x = x.contiguous()
+        return torch.view_as_complex(x)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        return (view_as_real(ct),)
 
 
 complex_ = Complex()
+polar = Polar()
+angle = Angle()
 view_as_real = ViewAsReal()
 view_as_complex = ViewAsComplex()
-angle = Angle()
-
-
-def polar(modulus: Operand, angle: Operand) -> Node:
-    """Return the complex number of a modulus and an angle in radians."""
-    r, a = as_node(modulus, 'polar'), as_node(angle, 'polar')
-    return complex_(r * cos(a), r * sin(a))

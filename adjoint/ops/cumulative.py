@@ -14,7 +14,7 @@ from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.exponential import exp
 from adjoint.ops.linear import conj
-from adjoint.ops.reduction import Reduction, reduction_attrs, sum_, unreduced
+from adjoint.ops.reduction import reduction_attrs, sum_, unreduced
 from adjoint.ops.shape import flatten, reshape_like
 
 __all__ = [
@@ -35,10 +35,11 @@ class Shift(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        dim, fill = node.attrs['dim'], node.attrs['fill']
+        dim: int = node.attrs['dim']
+        fill: Number = node.attrs['fill']
         if a.ndim == 0:
             return torch.full_like(a, fill)
-        size = a.shape[dim]
+        size = a.size(dim)
         if size == 0:
             return a.clone()
         edge = torch.full_like(a.narrow(dim, 0, 1), fill)
@@ -180,7 +181,7 @@ class Logcumsumexp(Op):
         return recurrence(factors, t * exp(a - node), dim)
 
 
-class Prod(Reduction):
+class Prod(Op):
     """The product along an axis, or of all entries; 1 of no entries."""
 
     def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:

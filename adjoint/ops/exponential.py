@@ -11,6 +11,7 @@ __all__ = [
     'Erf',
     'Erfc',
     'Exp',
+    'Exp2',
     'Expm1',
     'Log',
     'Log1p',
@@ -19,6 +20,7 @@ __all__ = [
     'erf',
     'erfc',
     'exp',
+    'exp2',
     'expm1',
     'log',
     'log1p',
@@ -35,6 +37,16 @@ class Exp(Unary):
 
     def partial(self, y: Node, x: Node) -> Partial:
         return y
+
+
+class Exp2(Unary):
+    """2 to the power of ``x``."""
+
+    formula = '2**x'
+    kernel = torch.exp2
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return y * math.log(2)
 
 
 class Expm1(Unary):
@@ -108,6 +120,7 @@ class Erfc(Unary):
 
 
 exp = Exp()
+exp2 = Exp2()
 expm1 = Expm1()
 log = Log()
 log1p = Log1p()

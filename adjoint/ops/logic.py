@@ -1,57 +1,64 @@
 """Bits, truth values, and tests of single entries: nothing flows."""
 
-import operator
-
 import torch
 
-from adjoint.core.node import Node, Operand
-from adjoint.core.operand import as_node
-from adjoint.ops.elementwise import Step, Unary
-from adjoint.ops.step import Comparison
+from adjoint.core.node import Node
+from adjoint.ops.elementwise import Binary, Step, Unary
 
 __all__ = [
     'BitwiseAnd', 'BitwiseLeftShift', 'BitwiseNot', 'BitwiseOr', 'BitwiseRightShift', 'BitwiseXor',
-    'DivFloor', 'DivTrunc', 'FrexpExponent', 'Gcd', 'Heaviside', 'Isfinite', 'Isinf', 'Isnan', 'Isneginf',
-    'Isposinf', 'Lcm', 'LogicalAnd', 'LogicalNot', 'LogicalOr', 'LogicalXor', 'RoundTo', 'Signbit',
-    'bitwise_and', 'bitwise_left_shift', 'bitwise_not', 'bitwise_or', 'bitwise_right_shift', 'bitwise_xor',
-    'div_floor', 'div_trunc', 'frexp_exponent', 'gcd', 'heaviside', 'isfinite', 'isinf', 'isnan',
-    'isneginf', 'isposinf', 'lcm', 'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'round_to',
-    'signbit',
+    'FrexpExponent', 'Gcd', 'IsFinite', 'IsInf', 'IsNan', 'IsNegInf', 'IsPosInf', 'IsReal', 'Lcm',
+    'LogicalAnd', 'LogicalNot', 'LogicalOr', 'LogicalXor', 'SameTensor', 'Signbit', 'bitwise_and',
+    'bitwise_left_shift', 'bitwise_not', 'bitwise_or', 'bitwise_right_shift', 'bitwise_xor', 'equal',
+    'frexp_exponent', 'gcd', 'isfinite', 'isinf', 'isnan', 'isneginf', 'isposinf', 'isreal', 'lcm',
+    'logical_and', 'logical_not', 'logical_or', 'logical_xor', 'signbit',
 ]  # fmt: skip
 
 
-class Isnan(Step, Unary):
-    """Whether ``x`` is nan."""
+class IsNan(Step, Unary):
+    """Whether ``x`` is nan; of a complex number, whether either part is."""
 
+    name = 'isnan'
     kernel = torch.isnan
 
 
-class Isinf(Step, Unary):
-    """Whether ``x`` is infinite."""
+class IsInf(Step, Unary):
+    """Whether ``x`` is infinite, of either sign; of a complex number, whether either part is."""
 
+    name = 'isinf'
     kernel = torch.isinf
 
 
-class Isfinite(Step, Unary):
+class IsFinite(Step, Unary):
     """Whether ``x`` is neither infinite nor nan."""
 
+    name = 'isfinite'
     kernel = torch.isfinite
 
 
-class Isposinf(Step, Unary):
-    """Whether ``x`` is plus infinity."""
+class IsPosInf(Step, Unary):
+    """Whether ``x`` is positive infinity."""
 
+    name = 'isposinf'
     kernel = torch.isposinf
 
 
-class Isneginf(Step, Unary):
-    """Whether ``x`` is minus infinity."""
+class IsNegInf(Step, Unary):
+    """Whether ``x`` is negative infinity."""
 
+    name = 'isneginf'
     kernel = torch.isneginf
 
 
+class IsReal(Step, Unary):
+    """Whether the imaginary part of ``x`` is zero."""
+
+    name = 'isreal'
+    kernel = torch.isreal
+
+
 class Signbit(Step, Unary):
-    """Whether the sign of ``x`` is negative; that of -0.0 is."""
+    """Whether the sign of ``x`` is a minus; -0.0 has one."""
 
     kernel = torch.signbit
 
@@ -62,136 +69,98 @@ class LogicalNot(Step, Unary):
     kernel = torch.logical_not
 
 
-class LogicalAnd(Comparison):
+class LogicalAnd(Step, Binary):
     """Whether neither ``a`` nor ``b`` is zero."""
 
-    takes_numbers = False
     kernel = torch.logical_and
 
 
-class LogicalOr(Comparison):
+class LogicalOr(Step, Binary):
     """Whether ``a`` or ``b`` is not zero."""
 
-    takes_numbers = False
     kernel = torch.logical_or
 
 
-class LogicalXor(Comparison):
-    """Whether one of ``a`` and ``b`` is zero and the other is not."""
+class LogicalXor(Step, Binary):
+    """Whether one of ``a`` and ``b`` is zero, and the other is not."""
 
-    takes_numbers = False
     kernel = torch.logical_xor
 
 
 class BitwiseNot(Step, Unary):
-    """The bits of an integer inverted; of a boolean, its negation."""
+    """Every bit of an integer or boolean ``x`` turned over."""
 
     kernel = torch.bitwise_not
 
 
-class BitwiseAnd(Comparison):
-    """The bits that are set in both ``a`` and ``b``."""
+class BitwiseAnd(Step, Binary):
+    """The bits that ``a`` and ``b`` have in common."""
 
-    kernel = operator.and_
-
-
-class BitwiseOr(Comparison):
-    """The bits that are set in ``a`` or ``b``."""
-
-    kernel = operator.or_
+    kernel = torch.bitwise_and
 
 
-class BitwiseXor(Comparison):
-    """The bits that are set in one of ``a`` and ``b``."""
+class BitwiseOr(Step, Binary):
+    """The bits that ``a`` or ``b`` has."""
 
-    kernel = operator.xor
-
-
-class BitwiseLeftShift(Comparison):
-    """The bits of ``a`` moved up by ``b`` places."""
-
-    kernel = operator.lshift
+    kernel = torch.bitwise_or
 
 
-class BitwiseRightShift(Comparison):
-    """The bits of ``a`` moved down by ``b`` places."""
+class BitwiseXor(Step, Binary):
+    """The bits in which ``a`` and ``b`` differ."""
 
-    kernel = operator.rshift
+    kernel = torch.bitwise_xor
 
 
-class Gcd(Comparison):
-    """The greatest common divisor of integers."""
+class BitwiseLeftShift(Step, Binary):
+    """``a`` with its bits moved left by ``b`` places: ``a * 2**b``, for integers."""
 
-    takes_numbers = False
+    kernel = torch.bitwise_left_shift
+
+
+class BitwiseRightShift(Step, Binary):
+    """``a`` with its bits moved right by ``b`` places: the sign stays."""
+
+    kernel = torch.bitwise_right_shift
+
+
+class Gcd(Step, Binary):
+    """The greatest common divisor of two integers; that of 0 and 0 is 0."""
+
     kernel = torch.gcd
 
 
-class Lcm(Comparison):
-    """The least common multiple of integers."""
+class Lcm(Step, Binary):
+    """The least common multiple of two integers; with 0 it is 0."""
 
-    takes_numbers = False
     kernel = torch.lcm
 
 
-class Heaviside(Comparison):
-    """0 where ``a`` is negative, 1 where it is positive, and ``b`` where it is 0.
-
-    Notes
-    -----
-    Nothing flows, to ``b`` neither, as in torch.
-    """
-
-    takes_numbers = False
-    kernel = torch.heaviside
+def _same(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    if a.shape != b.shape:
+        return torch.zeros((), dtype=torch.bool, device=a.device)
+    return (a == b).all()
 
 
-def _div_floor(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.div(a, b, rounding_mode='floor')
+class SameTensor(Step, Binary):
+    """Whether ``a`` and ``b`` have one shape and equal entries, as a single boolean; nan equals nothing."""
 
-
-def _div_trunc(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return torch.div(a, b, rounding_mode='trunc')
-
-
-class DivFloor(Comparison):
-    """``a / b`` rounded down."""
-
-    kernel = _div_floor
-
-
-class DivTrunc(Comparison):
-    """``a / b`` rounded towards zero."""
-
-    kernel = _div_trunc
-
-
-def _exponent(x: torch.Tensor) -> torch.Tensor:
-    return torch.frexp(x).exponent
+    name = 'equal'
+    kernel = _same
 
 
 class FrexpExponent(Step, Unary):
-    """The exponent of 2 in ``x``, such that ``x / 2 ** exponent`` has a size in ``[1/2, 1)``; int32."""
-
-    kernel = _exponent
-
-
-class RoundTo(Step, Unary):
-    """``x`` rounded to ``decimals`` places; halves go to the even one."""
-
-    def __call__(self, x: Operand, decimals: int) -> Node:
-        """Build the node."""
-        return Node([as_node(x, self.name)], self, {'decimals': decimals})
+    """The exponent of ``x`` as an int32: the ``e`` of ``x == m * 2**e`` with ``|m|`` in [0.5, 1)."""
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (x,) = input_values
-        return torch.round(x, decimals=node.attrs['decimals'])
+        return torch.frexp(input_values[0])[1]
 
 
-isnan = Isnan()
-isinf = Isinf()
-isfinite = Isfinite()
-isposinf = Isposinf()
-isneginf = Isneginf()
+isnan = IsNan()
+isinf = IsInf()
+isfinite = IsFinite()
+isposinf = IsPosInf()
+isneginf = IsNegInf()
+isreal = IsReal()
 signbit = Signbit()
 logical_not = LogicalNot()
 logical_and = LogicalAnd()
@@ -205,8 +174,5 @@ bitwise_left_shift = BitwiseLeftShift()
 bitwise_right_shift = BitwiseRightShift()
 gcd = Gcd()
 lcm = Lcm()
-heaviside = Heaviside()
-div_floor = DivFloor()
-div_trunc = DivTrunc()
+equal = SameTensor()
 frexp_exponent = FrexpExponent()
-round_to = RoundTo()

@@ -17,11 +17,12 @@ from adjoint.ops.reduction import Reduction, same, sum_, unreduced
 from adjoint.ops.shape import squeeze
 
 __all__ = [
-    'Argsort', 'Bincount', 'CummaxIndex', 'CumminIndex', 'Histc', 'KthvalueIndex', 'Median', 'MedianIndex', 'ModeIndex',
-    'Nanmedian', 'NanmedianIndex', 'Nonzero', 'Ranked', 'Searchsorted', 'TopkIndex', 'argsort', 'bincount', 'cummax',
-    'cummax_index', 'cummin', 'cummin_index', 'histc', 'kthvalue', 'kthvalue_index', 'median',
-    'median_index', 'mode', 'mode_index', 'nanmedian', 'nanmedian_index', 'nonzero', 'searchsorted', 'sort',
-    'topk', 'topk_index', 'whole_median', 'whole_nanmedian',
+    'Argsort', 'Bincount', 'CummaxIndex', 'CumminIndex', 'Histc', 'KthvalueIndex', 'Median',
+    'MedianIndex', 'ModeIndex', 'Nanmedian', 'NanmedianIndex', 'Nonzero', 'Ranked', 'Searchsorted',
+    'TopkIndex', 'argsort', 'bincount', 'cummax', 'cummax_index', 'cummin', 'cummin_index', 'histc',
+    'kthvalue', 'kthvalue_index', 'median', 'median_index', 'mode', 'mode_index', 'nanmedian',
+    'nanmedian_index', 'nonzero', 'searchsorted', 'sort', 'topk', 'topk_index', 'whole_median',
+    'whole_nanmedian',
 ]  # fmt: skip
 
 
@@ -33,13 +34,13 @@ class Ranked(NamedTuple):
 
 
 class _Along(Step):
-    """Base of the ops whose value is positions along an axis ``dim``, which stays."""
+    """Base of the ops that say a position for each row along an axis ``dim``, which stays."""
 
     def __call__(self, a: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})
 
 
-class Argsort(_Along):
+class Argsort(Step):
     """The positions that sort an axis.
 
     Notes
@@ -70,7 +71,7 @@ class Argsort(_Along):
         return torch.sort(a, stable=stable, dim=dim, descending=node.attrs['descending']).indices
 
 
-class TopkIndex(_Along):
+class TopkIndex(Step):
     """The positions of the ``k`` largest or smallest entries along an axis."""
 
     def __call__(self, a: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Node:
@@ -83,7 +84,7 @@ class TopkIndex(_Along):
         return torch.topk(a, k, dim, largest, node.attrs['sorted']).indices
 
 
-class KthvalueIndex(_Along):
+class KthvalueIndex(Step):
     """The position of the ``k``-th smallest entry along an axis, which stays with size 1."""
 
     def __call__(self, a: Operand, k: int, dim: int = -1) -> Node:

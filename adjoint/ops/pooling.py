@@ -7,19 +7,17 @@ import torch
 
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.convolution import Sizes, repeated, tuple_or_number
-from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Step
-from adjoint.ops.index import gather, scatter_add
 from adjoint.ops.linear import Linear
-from adjoint.ops.shape import flatten, reshape_like
 
 __all__ = [
     'AdaptiveAvgPool', 'AdaptiveAvgPoolBackward', 'AdaptiveMaxPoolPositions', 'AvgPool', 'AvgPoolBackward',
-    'FractionalMaxPoolPositions', 'MaxPoolPositions', 'MaxUnpool', 'adaptive_avg_pool',
+    'FractionalMaxPoolPositions', 'MaxPoolPositions', 'MaxUnpool', 'PoolPut', 'PoolTake', 'adaptive_avg_pool',
     'adaptive_avg_pool_backward', 'adaptive_max_pool', 'adaptive_max_pool_positions', 'avg_pool',
     'avg_pool_backward', 'fractional_max_pool', 'fractional_max_pool_positions', 'max_pool',
-    'max_pool_positions', 'max_unpool', 'put_at_positions', 'take_at_positions',
+    'max_pool_positions', 'max_unpool', 'pool_put', 'pool_take', 'put_at_positions', 'take_at_positions',
 ]  # fmt: skip
 
 
@@ -249,6 +247,49 @@ class FractionalMaxPoolPositions(Step):
         return kernel(x, window, size, samples)[1]
 
 
+class PoolTake(Linear):
+    """The entries of ``x`` at ``positions``, which are counted over its flattened last axes."""
+
+    def __call__(self, x: Operand, positions: Operand, axes: int) -> Node:
+        return Node([as_node(x, self.name), as_node(positions, self.name)], self, {'axes': axes})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        x, positions = input_values
+        start = -node.attrs['axes']
+        return x.flatten(start).gather(-1, positions.flatten(start)).reshape(positions.shape)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Return the sizes of the positions, which may be known where those of their product are not."""
+        x, positions = input_types
+        return TensorType(positions.shape, x.dtype, x.device)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        x, positions = node.inputs
+        return Node([ct, positions, x], pool_put, node.attrs), None
+
+
+class PoolPut(Linear):
+    """Zeros in the shape of the third operand with ``ct`` added at ``positions``: the adjoint of taking."""
+
+    def __call__(self, ct: Operand, positions: Operand, like: Operand, axes: int) -> Node:
+        return Node([as_node(a, self.name) for a in (ct, positions, like)], self, {'axes': axes})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        ct, positions, like = input_values
+        start = -node.attrs['axes']
+        zeros = ct.new_zeros(like.shape).flatten(start)
+        return zeros.scatter_add(-1, positions.flatten(start), ct.flatten(start)).reshape(like.shape)
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Return the sizes of the third operand."""
+        ct, _, like = input_types
+        return TensorType(like.shape, ct.dtype, ct.device)
+
+    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
+        _, positions, _ = node.inputs
+        return Node([ct, positions], pool_take, node.attrs), None, None
+
+
 class MaxUnpool(Linear):
     """Zeros along the last axes, of ``output_size``, with the entries of ``x`` at ``positions``.
 
@@ -285,21 +326,19 @@ adaptive_avg_pool_backward = AdaptiveAvgPoolBackward()
 max_pool_positions = MaxPoolPositions()
 adaptive_max_pool_positions = AdaptiveMaxPoolPositions()
 fractional_max_pool_positions = FractionalMaxPoolPositions()
+pool_take = PoolTake()
+pool_put = PoolPut()
 max_unpool = MaxUnpool()
 
 
 def take_at_positions(x: Node, positions: Node, axes: int) -> Node:
     """Return the entries of ``x`` at positions that are counted over its flattened last axes."""
-    if axes == 1:
-        return gather(x, -1, positions)
-    taken = gather(flatten(x, -axes, -1), -1, flatten(positions, -axes, -1))
-    return reshape_like(taken, positions)
+    return Node([x, positions], pool_take, {'axes': axes})
 
 
 def put_at_positions(ct: Node, positions: Node, like: Node, axes: int) -> Node:
     """Return zeros in the shape of ``like`` with ``ct`` added at positions in its flattened last axes."""
-    flat = [flatten(a, -axes, -1) for a in (zeros_like(like), positions, ct)]
-    return reshape_like(scatter_add(flat[0], -1, flat[1], flat[2]), like)
+    return Node([ct, positions, like], pool_put, {'axes': axes})
 
 
 def max_pool(

@@ -16,10 +16,10 @@ from adjoint.ops.select import where
 from adjoint.ops.step import eq
 
 __all__ = [
-    'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Deviation', 'Dims', 'Logsumexp', 'Mean',
-    'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax', 'argmin',
-    'cumsum', 'deviation', 'logsumexp', 'mean', 'nanmean', 'nansum', 'reduction_attrs', 'same', 'std', 'sum_', 'unmean',
-    'unreduced', 'unsum', 'var',
+    'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Deviation', 'Dims', 'Logsumexp',
+    'Mean', 'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax',
+    'argmin', 'cumsum', 'deviation', 'logsumexp', 'mean', 'nanmean', 'nansum', 'reduction_attrs',
+    'same', 'std', 'sum_', 'unmean', 'unreduced', 'unsum', 'var',
 ]  # fmt: skip
 
 Dims: TypeAlias = int | Sequence[int] | None

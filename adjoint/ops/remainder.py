@@ -1,5 +1,6 @@
-"""Remainders, and choices and signs taken from another operand."""
+"""Remainders, and the parts of a floating number: sign, mantissa, exponent, neighbour."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,17 +8,46 @@ import torch
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
-from adjoint.ops.logic import div_floor, div_trunc
-from adjoint.ops.step import sign
+from adjoint.ops.logic import isfinite
+from adjoint.ops.step import floor_divide, sign, trunc_divide
 
 __all__ = [
-    'Copysign', 'Fmax', 'Fmin', 'Fmod', 'Frac', 'NanToNum', 'Remainder', 'copysign', 'fmax', 'fmin',
-    'fmod', 'frac', 'nan_to_num', 'remainder',
+    'Copysign', 'Fmod', 'Frac', 'FrexpMantissa', 'FrexpScale', 'Ldexp', 'NanToNum', 'Nextafter',
+    'Remainder', 'copysign', 'fmod', 'frac', 'frexp_mantissa', 'frexp_scale', 'ldexp', 'nan_to_num',
+    'nextafter', 'remainder',
 ]  # fmt: skip
 
 
+class Fmod(Binary):
+    """The remainder of ``a / b`` with the sign of ``a``; nan where ``b`` is 0.
+
+    Notes
+    -----
+    The derivative by ``b`` is minus the quotient without its fraction, at the jumps too.
+    """
+
+    kernel = torch.fmod
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return 1, -trunc_divide(a, b) if isinstance(b, Node) else None
+
+
+class Remainder(Binary):
+    """The remainder of ``a / b`` with the sign of ``b``, as ``%`` in Python; nan where ``b`` is 0.
+
+    Notes
+    -----
+    The derivative by ``b`` is minus the quotient rounded down, at the jumps too.
+    """
+
+    kernel = torch.remainder
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return 1, -floor_divide(a, b) if isinstance(b, Node) else None
+
+
 class Frac(Unary):
-    """The fraction of ``x``, with its sign."""
+    """The fraction of ``x``, with its sign: ``x - trunc(x)``."""
 
     kernel = torch.frac
 
@@ -25,32 +55,12 @@ class Frac(Unary):
         return 1
 
 
-class Fmod(Binary):
-    """The remainder of ``a / b`` with the sign of ``a``."""
-
-    kernel = torch.fmod
-    takes_numbers = True
-
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        return 1, -div_trunc(a, b) if isinstance(b, Node) else None
-
-
-class Remainder(Binary):
-    """The remainder of ``a / b`` with the sign of ``b``, as in Python."""
-
-    kernel = torch.remainder
-    takes_numbers = True
-
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        return 1, -div_floor(a, b) if isinstance(b, Node) else None
-
-
 class Copysign(Binary):
-    """``abs(a)`` with the sign of ``b``.
+    """``|a|`` with the sign of ``b``, that of -0.0 too.
 
     Notes
     -----
-    The derivative at ``a == 0`` is 0; nothing flows to ``b``.
+    The derivative by ``a`` is taken as 0 where ``a`` is 0; nothing flows to ``b``.
     """
 
     kernel = torch.copysign
@@ -59,66 +69,51 @@ class Copysign(Binary):
         return sign(a) * sign(y) if isinstance(a, Node) else None, None
 
 
-def _is_largest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return ((a >= b) | b.isnan()).to(torch.result_type(a, b))
-
-
-def _is_smallest(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return ((a <= b) | b.isnan()).to(torch.result_type(a, b))
-
-
-class _IsLargest(Step, Binary):
-    """1 where ``fmax`` takes ``a``, else 0."""
-
-    name = 'fmax_share'
-    kernel = _is_largest
-
-
-class _IsSmallest(Step, Binary):
-    """1 where ``fmin`` takes ``a``, else 0."""
-
-    name = 'fmin_share'
-    kernel = _is_smallest
-
-
-class Fmax(Binary):
-    """The larger of ``a`` and ``b``; where one is nan, the other.
+class Nextafter(Binary):
+    """The floating number next to ``a`` towards ``b``.
 
     Notes
     -----
-    At a tie the cotangent goes to ``a``.
+    It moves with ``a``, whose derivative is 1; nothing flows to ``b``.
     """
 
-    kernel = torch.fmax
+    kernel = torch.nextafter
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        share = fmax_share(a, b)
-        return share, 1 - share
+        return 1, None
 
 
-class Fmin(Binary):
-    """The smaller of ``a`` and ``b``; where one is nan, the other.
+class Ldexp(Binary):
+    """``a * 2**b``."""
 
-    Notes
-    -----
-    At a tie the cotangent goes to ``a``.
-    """
-
-    kernel = torch.fmin
+    formula = 'a*2**b'
+    kernel = torch.ldexp
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        share = fmin_share(a, b)
-        return share, 1 - share
+        return 2.0**b, y * math.log(2)
 
 
-class _IsNumber(Step, Unary):
-    """1 where ``x`` is finite, else 0, in its dtype."""
-
-    name = 'finite_share'
+class FrexpScale(Step, Unary):
+    """``2**-e`` with the exponent ``e`` of ``x``, in its dtype."""
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
-        return x.isfinite().to(x.dtype)
+        return torch.exp2(-torch.frexp(x)[1].to(x.dtype))
+
+
+class FrexpMantissa(Unary):
+    """The mantissa of ``x``: the ``m`` of ``x == m * 2**e`` with ``|m|`` in [0.5, 1); 0 of 0.
+
+    Notes
+    -----
+    The derivative is ``2**-e``, at the jumps too.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.frexp(input_values[0])[0]
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return frexp_scale(x)
 
 
 class NanToNum(Unary):
@@ -126,30 +121,36 @@ class NanToNum(Unary):
 
     Notes
     -----
-    The derivative is 0 where an entry was replaced.
+    Nothing flows where ``x`` is not finite.
     """
 
     def __call__(
         self, x: Operand, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
     ) -> Node:
-        """Build the node; without a number, nan becomes 0, and an infinity the extreme of the dtype."""
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        nan, posinf, neginf : float, optional
+            What is put there; 0, and the largest and smallest numbers of the dtype, by default.
+        """
         return Node([as_node(x, self.name)], self, {'nan': nan, 'posinf': posinf, 'neginf': neginf})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (x,) = input_values
-        return torch.nan_to_num(x, node.attrs['nan'], node.attrs['posinf'], node.attrs['neginf'])
+        return torch.nan_to_num(input_values[0], **node.attrs)
 
     def partial(self, y: Node, x: Node) -> Partial:
-        return finite_share(x)
+        return isfinite(x)
 
 
-frac = Frac()
 fmod = Fmod()
 remainder = Remainder()
+frac = Frac()
 copysign = Copysign()
-fmax_share = _IsLargest()
-fmin_share = _IsSmallest()
-fmax = Fmax()
-fmin = Fmin()
-finite_share = _IsNumber()
+nextafter = Nextafter()
+ldexp = Ldexp()
+frexp_scale = FrexpScale()
+frexp_mantissa = FrexpMantissa()
 nan_to_num = NanToNum()

@@ -201,7 +201,10 @@ class GridSampler(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, grid = input_values
         options = _grid_options(node, x, grid)
-        if _has_orders(node, grid):
+        if grid.is_meta:
+            # In torch this takes a hundred steps.
+            return x.new_empty((*x.shape[:2], *grid.shape[1:-1]))
+        if any(node.attrs['orders']):
             return gathered(x, grid, node.attrs['orders'], *options)
         aten = torch.ops.aten
         kernel = aten.grid_sampler_2d if len(node.attrs['orders']) == 2 else aten.grid_sampler_3d  # noqa: PLR2004 axes
@@ -225,10 +228,12 @@ class GridSampler(Op):
 
 def _grid_options(node: Node, x: torch.Tensor, grid: torch.Tensor) -> tuple[int, int, bool]:
     axes = len(node.attrs['orders'])
-    if grid.shape[-1] != axes or x.ndim != axes + 2 or grid.ndim != axes + 2:
+    fits = x.ndim == grid.ndim == axes + 2 and grid.shape[-1] == axes and x.shape[0] == grid.shape[0]
+    if not fits or x.dtype != grid.dtype:
         msg = (
-            f'sampling along {axes} axes takes a batch of channels of {axes} axes, and got {[*x.shape]}, and '
-            f'a grid of {axes} axes and {axes} coordinates, and got {[*grid.shape]}'
+            f'sampling along {axes} axes takes a batch of channels of {axes} axes, and as many grids of as '
+            f'many axes and coordinates, of one dtype; got {x.dtype}{[*x.shape]} '
+            f'and {grid.dtype}{[*grid.shape]}'
         )
         raise RuntimeError(msg)
     return node.attrs['interpolation_mode'], node.attrs['padding_mode'], node.attrs['align_corners']

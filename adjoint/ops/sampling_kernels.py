@@ -83,16 +83,14 @@ def _taps(
 def _places(
     shape: torch.Size, grid: torch.Tensor, orders: Sequence[int], mode: int, padding: int, align: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return positions in the flattened axes of ``shape``, with weights, both ``(batch, 1, taps, points)``."""
-    axes = grid.shape[-1]
-    at: torch.Tensor | None = None
-    weight = torch.ones((), dtype=grid.dtype, device=grid.device)
-    for axis, size in enumerate(shape[2:]):
-        k = axes - 1 - axis  # the first coordinate belongs to the last axis
-        step, factor = _taps(grid[..., k].flatten(1), size, orders[k], mode, padding, align)
-        at = step if at is None else (at.unsqueeze(1) * size + step).flatten(0, 1)
-        weight = factor if weight.ndim == 0 else (weight.unsqueeze(1) * factor).flatten(0, 1)
-    assert at is not None
+    """Return positions in the flattened axes of ``shape``, and weights: ``(batch, 1, taps, points)``."""
+    # The first coordinate belongs to the last axis.
+    coordinates = [grid[..., k].flatten(1) for k in reversed(range(grid.shape[-1]))]
+    each = zip(coordinates, shape[2:], reversed(orders), strict=True)
+    (at, weight), *others = [_taps(g, size, order, mode, padding, align) for g, size, order in each]
+    for (step, factor), size in zip(others, shape[3:], strict=True):
+        at = (at.unsqueeze(1) * size + step).flatten(0, 1)
+        weight = (weight.unsqueeze(1) * factor).flatten(0, 1)
     return at.transpose(0, 1).unsqueeze(1), weight.transpose(0, 1).unsqueeze(1)
 
 
@@ -102,8 +100,8 @@ def gathered(
     """Return a derivative of the samples of ``x`` by the coordinates, ``orders`` times by each."""
     at, weight = _places(x.shape, grid, orders, mode, padding, align)
     channels, shape = x.shape[1], at.shape[2:]
-    taken = x.flatten(2).gather(2, at.flatten(2).expand(-1, channels, -1)).unflatten(2, shape)
-    return (taken * weight).sum(2).reshape(*x.shape[:2], *grid.shape[1:-1])
+    taken = x.flatten(2).gather(2, at.flatten(2).expand(-1, channels, -1))
+    return (taken.reshape(*taken.shape[:2], *shape) * weight).sum(2).reshape(*x.shape[:2], *grid.shape[1:-1])
 
 
 def scattered(

@@ -253,8 +253,7 @@ class MaskedPut(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, mask = input_values
-        shape = torch.broadcast_shapes(like.shape, mask.shape)
-        zeros = torch.zeros(shape, dtype=a.dtype, device=a.device)
+        zeros = torch.zeros_like(like, dtype=a.dtype) * torch.zeros_like(mask)
         return zeros.masked_scatter(mask, a).sum_to_size(like.shape)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
@@ -263,7 +262,7 @@ class MaskedPut(Linear):
 
 
 class MaskedScatter(Linear):
-    """``a`` with the leading entries of the flattened ``source`` where ``mask`` holds; the mask broadcasts."""
+    """``a`` with the leading entries of the flattened ``source`` where ``mask``, which broadcasts, holds."""
 
     linear_in = (0, 2)
 

@@ -11,7 +11,7 @@ from adjoint.core.operand import as_node
 from adjoint.ops.creation import Creation, ones_like, zeros_like
 from adjoint.ops.cumulative import recurrence, shift
 from adjoint.ops.elementwise import Step
-from adjoint.ops.index import crop, gather, pad_to_like, scatter_add
+from adjoint.ops.index import crop, gather, getitem, pad_to_like, scatter_add
 from adjoint.ops.linear import conj
 from adjoint.ops.ordering import argsort
 from adjoint.ops.scatter import scatter, scatter_value
@@ -74,7 +74,7 @@ class ScatterReduce(Op):
         return torch.scatter_reduce(a, dim, index, source, reduce, include_self=include_self)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        (a, index, source), dim = node.inputs, node.attrs['dim']
+        (_, index, source), dim = node.inputs, node.attrs['dim']
         by = {'sum': self._sum, 'prod': self._prod, 'mean': self._mean}
         kept, given = by.get(node.attrs['reduce'], self._extreme)(node, output_grad)
         if not node.attrs['include_self']:
@@ -175,7 +175,10 @@ class SegmentIds(Step):
 
 
 class SegmentRoom(Creation):
-    """A number for each segment, and for the other axes of ``like``: what segments are reduced into."""
+    """A number for each segment and for what lies behind the last: what segments are reduced into.
+
+    The other axes are those of ``like``.
+    """
 
     def __call__(
         self, lengths: Operand, like: Operand, axis: int, fill_value: float, *, are_offsets: bool = False
@@ -186,7 +189,7 @@ class SegmentRoom(Creation):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         lengths, like = input_values
         shape = list(like.shape)
-        shape[node.attrs['axis']] = lengths.shape[-1] - node.attrs['are_offsets']
+        shape[node.attrs['axis']] = lengths.shape[-1] + 1 - node.attrs['are_offsets']
         return like.new_full(shape, node.attrs['fill_value'])
 
 
@@ -215,10 +218,10 @@ def index_reduce(
     return scatter_reduce(a, dim, places, source, reduce, include_self=include_self)
 
 
-# Of no entries: what torch gives for an empty segment.
+# What a reduction begins with.
 _EMPTY: dict[str, float] = {
     'sum': 0.0,
-    'mean': float('nan'),
+    'mean': 0.0,
     'prod': 1.0,
     'max': -float('inf'),
     'min': float('inf'),
@@ -254,9 +257,14 @@ def segment_reduce(
     data = as_node(data, 'segment_reduce')
     bounds: Any = offsets if lengths is None else lengths
     options = {'are_offsets': lengths is None}
+    places = segment_ids(bounds, data, axis, **options)
     start = _EMPTY[reduce] if initial is None else initial
     room = segment_room(bounds, data, axis, start, **options)
-    places = segment_ids(bounds, data, axis, **options)
-    how = {'max': 'amax', 'min': 'amin'}.get(reduce, reduce)
-    include_self = initial is not None and reduce != 'mean'
-    return scatter_reduce(room, axis, places, data, how, include_self=include_self)
+    if reduce == 'mean':
+        count = scatter_add(zeros_like(room), axis, places, ones_like(data))
+        found = scatter_add(room, axis, places, data) / maximum(count, ones_like(count))
+        found = where(eq(count, 0), float('nan'), found) if initial is None else found
+    else:
+        how = {'max': 'amax', 'min': 'amin'}.get(reduce, reduce)
+        found = scatter_reduce(room, axis, places, data, how, include_self=initial is not None)
+    return getitem(found, (*[slice(None)] * axis, slice(None, -1)))

@@ -12,9 +12,13 @@ from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
 from adjoint.ops.linear import expand_like, sum_to_like
-from adjoint.ops.step import preference
+from adjoint.ops.logic import isnan, logical_or
+from adjoint.ops.step import eq, ge, gt, le, lt, preference
 
-__all__ = ['Clamp', 'Maximum', 'Minimum', 'Where', 'clamp', 'maximum', 'minimum', 'where']
+__all__ = [
+    'Clamp', 'ClampMax', 'ClampMin', 'Fmax', 'Fmin', 'Maximum', 'Minimum', 'Where', 'clamp',
+    'clamp_max_tensor', 'clamp_min_tensor', 'fmax', 'fmin', 'maximum', 'minimum', 'where',
+]  # fmt: skip
 
 _NUMBERS = (bool, int, float, complex)
 
@@ -102,6 +106,74 @@ class Minimum(Binary):
         return preference(b, a), preference(a, b)
 
 
+class Fmax(Binary):
+    """The larger of ``a`` and ``b``; of a number and nan, the number.
+
+    Notes
+    -----
+    At a tie, and where both are nan, the cotangent goes to ``a``.
+    """
+
+    formula = 'Max(a, b)'
+    kernel = torch.fmax
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return _shared(ge(a, b), b)
+
+
+class Fmin(Binary):
+    """The smaller of ``a`` and ``b``; of a number and nan, the number.
+
+    Notes
+    -----
+    At a tie, and where both are nan, the cotangent goes to ``a``.
+    """
+
+    formula = 'Min(a, b)'
+    kernel = torch.fmin
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return _shared(le(a, b), b)
+
+
+def _shared(wins: Node, b: Any) -> tuple[Node, Node]:
+    """Return where ``a`` is taken and where ``b`` is, given where ``a`` wins."""
+    takes_a = logical_or(wins, isnan(b)) if isinstance(b, Node) or b != b else wins  # noqa: PLR0124 nan
+    return takes_a, eq(takes_a, 0)
+
+
+class ClampMin(Binary):
+    """``a``, or ``b`` where that is larger; nan where either is.
+
+    Notes
+    -----
+    At a tie the cotangent goes to ``a``, and not half to each as in ``maximum``.
+    """
+
+    name = 'clamp_min_tensor'
+    formula = 'Max(a, b)'
+    kernel = torch.clamp_min
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return ge(a, b), lt(a, b)
+
+
+class ClampMax(Binary):
+    """``a``, or ``b`` where that is smaller; nan where either is.
+
+    Notes
+    -----
+    At a tie the cotangent goes to ``a``, and not half to each as in ``minimum``.
+    """
+
+    name = 'clamp_max_tensor'
+    formula = 'Min(a, b)'
+    kernel = torch.clamp_max
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return le(a, b), gt(a, b)
+
+
 class InRange(Step, Unary):
     """1 where ``min <= x <= max``, else 0, in the dtype of ``x``; a missing bound holds always."""
 
@@ -144,5 +216,9 @@ class Clamp(Unary):
 where = Where()
 maximum = Maximum()
 minimum = Minimum()
+fmax = Fmax()
+fmin = Fmin()
+clamp_min_tensor = ClampMin()
+clamp_max_tensor = ClampMax()
 in_range = InRange()
 clamp = Clamp()

@@ -1,81 +1,35 @@
-"""Special functions."""
+"""Special functions: the gamma and error function families, and products with logarithms."""
 
 import math
 from typing import Any
 
 import torch
 
-from adjoint.core.errors import NonDifferentiableError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.activation import sigmoid
-from adjoint.ops.arithmetic import add, square
-from adjoint.ops.creation import constant
+from adjoint.ops.bessel import spherical_bessel_j
 from adjoint.ops.elementwise import Binary, Partial, Unary
 from adjoint.ops.exponential import exp, log, log1p
-from adjoint.ops.select import where
-from adjoint.ops.step import eq, le, sign
+from adjoint.ops.logic import isinf, logical_and
+from adjoint.ops.select import clamp, in_range, where
+from adjoint.ops.step import eq, le
+from adjoint.ops.underived import underived
 
 __all__ = [
-    'I0',
-    'I1',
-    'Digamma',
-    'Entr',
-    'Erfcx',
-    'Erfinv',
-    'Exp2',
-    'I0e',
-    'I1e',
-    'Lgamma',
-    'LogNdtr',
-    'Logaddexp',
-    'Logaddexp2',
-    'Logit',
-    'Ndtr',
-    'Ndtri',
-    'Polygamma',
-    'Sinc',
-    'XLog1py',
-    'XLogY',
-    'Zeta',
-    'digamma',
-    'entr',
-    'erfcx',
-    'erfinv',
-    'exp2',
-    'i0',
-    'i0e',
-    'i1',
-    'i1e',
-    'lgamma',
-    'log_ndtr',
-    'logaddexp',
-    'logaddexp2',
-    'logit',
-    'mvlgamma',
-    'ndtr',
-    'ndtri',
-    'polygamma',
-    'sinc',
-    'xlog1py',
-    'xlogy',
-    'zeta',
+    'Digamma', 'Entr', 'Erfcx', 'Erfinv', 'Igamma', 'Igammac', 'Lgamma', 'LogAddExp', 'LogAddExp2',
+    'LogNdtr', 'Logit', 'Mvlgamma', 'Ndtr', 'Ndtri', 'Polygamma', 'Sinc', 'Xlog1py', 'Xlogy', 'Zeta',
+    'digamma', 'entr', 'erfcx', 'erfinv', 'igamma', 'igammac', 'lgamma', 'log_ndtr', 'logaddexp',
+    'logaddexp2', 'logit', 'mvlgamma', 'ndtr', 'ndtri', 'polygamma', 'sinc', 'xlog1py', 'xlogy', 'zeta',
 ]  # fmt: skip
 
-
-class Exp2(Unary):
-    """``2 ** x``."""
-
-    formula = '2**x'
-    kernel = torch.exp2
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return y * math.log(2)
+_kernels: Any = torch.special  # it ships no types
 
 
 class Lgamma(Unary):
-    """The logarithm of the absolute value of the gamma function; ``inf`` at its poles."""
+    """The logarithm of the absolute value of the gamma function; infinite at 0, -1, -2, ..."""
 
+    formula = 'loggamma(x)'
     kernel = torch.lgamma
 
     def partial(self, y: Node, x: Node) -> Partial:
@@ -83,9 +37,9 @@ class Lgamma(Unary):
 
 
 class Digamma(Unary):
-    """The logarithmic derivative of the gamma function."""
+    """The derivative of ``lgamma``: ``-inf`` at 0, nan at -1, -2, ..."""
 
-    formula = 'digamma(x)'
+    formula = 'polygamma(0, x)'
     kernel = torch.digamma
 
     def partial(self, y: Node, x: Node) -> Partial:
@@ -95,309 +49,319 @@ class Digamma(Unary):
 class Polygamma(Unary):
     """The derivative of order ``n`` of ``digamma``."""
 
-    def __call__(self, n: int, x: Operand) -> Node:  # type: ignore[override]
-        """Build the node; ``n`` is a number, and 0 is ``digamma`` itself."""
-        return Node([as_node(x, self.name)], self, {'n': n}) if n else digamma(x)
+    def __call__(self, n: int, x: Operand) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] as torch
+        """Build the node.
+
+        Parameters
+        ----------
+        n : int
+            Not negative.
+        x : Node, torch.Tensor or number
+            Any shape.
+        """
+        return Node([as_node(x, self.name)], self, {'n': n})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (x,) = input_values
-        return torch.polygamma(node.attrs['n'], x)
+        (x,), n = input_values, node.attrs['n']
+        if n == 1:
+            # The kernel of torch for this order has ten digits only.
+            return _kernels.zeta(2.0, x)
+        return torch.polygamma(n, x)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return polygamma(y.attrs['n'] + 1, x)
 
 
+class Mvlgamma(Unary):
+    """The logarithm of the multivariate gamma function of dimension ``p``, for ``x > (p - 1) / 2``."""
+
+    def __call__(self, x: Operand, p: int) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        p : int
+            The dimension, at least 1.
+        """
+        return Node([as_node(x, self.name)], self, {'p': p})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.mvlgamma(input_values[0], node.attrs['p'])
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        total = digamma(x)
+        for i in range(1, y.attrs['p']):
+            total = total + digamma(x - i / 2)
+        return total
+
+
+class Zeta(Binary):
+    """The Hurwitz zeta function: the sum of ``(k + b) ** -a`` over ``k = 0, 1, 2, ...``.
+
+    Notes
+    -----
+    The derivative by the exponent ``a`` has no closed form and is not written, in torch neither: asking
+    for it fails.
+    """
+
+    kernel = _kernels.zeta
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        by_exponent = underived(a, 'zeta by its exponent') if isinstance(a, Node) else None
+        return by_exponent, -a * zeta(a + 1, b) if isinstance(b, Node) else None
+
+
+class Igamma(Binary):
+    """The regularised lower incomplete gamma function of shape ``a`` at ``b``.
+
+    Notes
+    -----
+    The derivative by the shape has no closed form and is not written, in torch neither: asking for it
+    fails. The derivative by ``b`` at 0 is 0, which is torch's convention.
+    """
+
+    kernel = torch.igamma
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        return _by_shape(a), _density(a, b)
+
+
+class Igammac(Binary):
+    """The regularised upper incomplete gamma function of shape ``a`` at ``b``: ``1 - igamma(a, b)``.
+
+    Notes
+    -----
+    As in ``igamma``.
+    """
+
+    kernel = torch.igammac
+
+    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
+        density = _density(a, b)
+        return _by_shape(a), None if density is None else -density
+
+
+def _by_shape(a: Any) -> Partial:
+    return underived(a, 'the incomplete gamma function by its shape') if isinstance(a, Node) else None
+
+
+def _density(a: Any, b: Any) -> Node | None:
+    """Return that of the gamma distribution of shape ``a`` at ``b``."""
+    if not isinstance(b, Node):
+        return None
+    log_gamma = lgamma(a) if isinstance(a, Node) else math.lgamma(a)
+    return exp((a - 1) * log(b) - b - log_gamma)
+
+
 class Erfinv(Unary):
-    """The inverse of the error function, on ``(-1, 1)``; infinite at its ends."""
+    """The inverse of the error function, infinite at -1 and 1, nan outside."""
 
     formula = 'erfinv(x)'
     kernel = torch.erfinv
 
     def partial(self, y: Node, x: Node) -> Partial:
-        return math.sqrt(math.pi) / 2 * exp(square(y))
+        return math.sqrt(math.pi) / 2 * exp(y * y)
 
 
 class Erfcx(Unary):
-    """``exp(x**2) * erfc(x)``, without underflow for large ``x``."""
+    """``exp(x**2) * erfc(x)``, without overflow for large ``x``."""
 
     formula = 'exp(x**2)*erfc(x)'
-    kernel = torch.special.erfcx
+    kernel = _kernels.erfcx
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 2 * x * y - 2 / math.sqrt(math.pi)
 
 
+def _ndtr(x: torch.Tensor) -> torch.Tensor:
+    # Not 1 + erf, which loses all digits of the lower tail.
+    return torch.erfc(x * -math.sqrt(0.5)) / 2
+
+
 class Ndtr(Unary):
     """The distribution function of the standard normal distribution."""
 
-    formula = '(1 + erf(x/sqrt(2)))/2'
-    kernel = torch.special.ndtr
+    formula = 'erfc(-x/sqrt(2))/2'
+    kernel = _ndtr
 
     def partial(self, y: Node, x: Node) -> Partial:
-        return exp(square(x) * -0.5) * (0.5 / math.pi) ** 0.5
+        return exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+
+
+class Ndtri(Unary):
+    """The inverse of ``ndtr``, infinite at 0 and 1, nan outside."""
+
+    formula = 'sqrt(2)*erfinv(2*x - 1)'
+    kernel = _kernels.ndtri
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return exp(y * y * 0.5) * math.sqrt(2 * math.pi)
 
 
 class LogNdtr(Unary):
-    """The logarithm of ``ndtr``, accurate far on the left."""
+    """The logarithm of ``ndtr``, accurate in the lower tail."""
 
-    formula = 'log((1 + erf(x/sqrt(2)))/2)'
-    kernel = torch.special.log_ndtr
+    formula = 'log(erfc(-x/sqrt(2))/2)'
+    kernel = _kernels.log_ndtr
 
     def partial(self, y: Node, x: Node) -> Partial:
         return math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))
 
 
-class Ndtri(Unary):
-    """The inverse of ``ndtr``, on ``(0, 1)``; infinite at its ends."""
-
-    formula = 'sqrt(2)*erfinv(2*x - 1)'
-    kernel = torch.special.ndtri
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return math.sqrt(2 * math.pi) * exp(square(y) * 0.5)
-
-
-class I0(Unary):
-    """The modified Bessel function of the first kind of order 0."""
-
-    formula = 'besseli(0, x)'
-    kernel = torch.special.i0
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return i1(x)
-
-
-class I0e(Unary):
-    """``exp(-abs(x)) * i0(x)``."""
-
-    name = 'i0e'
-    kernel = torch.special.i0e
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return i1e(x) - sign(x) * y
-
-
-class I1(Unary):
-    """The modified Bessel function of the first kind of order 1."""
-
-    formula = 'besseli(1, x)'
-    kernel = torch.special.i1
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        is_zero = eq(x, 0)
-        return where(is_zero, 0.5, i0(x) - y / where(is_zero, 1.0, x))
-
-
-class I1e(Unary):
-    """``exp(-abs(x)) * i1(x)``."""
-
-    name = 'i1e'
-    kernel = torch.special.i1e
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        is_zero = eq(x, 0)
-        return where(is_zero, 0.5, i0e(x) - y * (sign(x) + 1 / where(is_zero, 1.0, x)))
-
-
 class Entr(Unary):
-    """The entropy ``-x * log(x)``; 0 at 0 and ``-inf`` for negative ``x``.
+    """``-x * log(x)``; 0 at 0, ``-inf`` for negative ``x``.
 
     Notes
     -----
-    The derivative at 0 is infinite, and nan for negative ``x``.
+    The derivative at 0 is infinite.
     """
 
-    kernel = torch.special.entr
+    formula = '-x*log(x)'
+    kernel = _kernels.entr
 
     def partial(self, y: Node, x: Node) -> Partial:
-        return -1 - log(x)
+        return -log(x) - 1
 
 
-class XLogY(Binary):
-    """``a * log(b)``, and 0 where ``a`` is 0 and ``b`` is no nan.
+class Logit(Unary):
+    """``log(x / (1 - x))``, nan outside [0, 1]; with ``eps`` of ``x`` limited to ``[eps, 1 - eps]``."""
+
+    formula = 'log(x/(1 - x))'
+    kernel = torch.logit
+
+    def __call__(self, x: Operand, eps: float | None = None) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        eps : float, optional
+            Outside its limits nothing flows; at the limits themselves the cotangent passes.
+        """
+        return super().__call__(x if eps is None else clamp(x, eps, 1 - eps))
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        is_inside = Node([x], in_range, {'min': 0, 'max': 1})
+        return where(is_inside, 1 / (x * (1 - x)), math.nan)
+
+
+class Sinc(Unary):
+    """``sin(pi * x) / (pi * x)``, and 1 at 0, where it is smooth."""
+
+    formula = 'sin(pi*x)/(pi*x)'
+    kernel = torch.sinc
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return -math.pi * spherical_bessel_j(x * math.pi, 1)
+
+
+class Xlogy(Binary):
+    """``a * log(b)``, and 0 where ``a`` is 0 and ``b`` is not nan.
 
     Notes
     -----
-    The derivative by ``a`` is ``log(b)``, and 0 where ``a`` is 0 and ``b`` is not positive.
+    Where ``a == 0`` and ``b <= 0`` both derivatives are taken as 0.
     """
 
-    name = 'xlogy'
     formula = 'a*log(b)'
     kernel = torch.xlogy
-    takes_numbers = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        by_a = None
-        if isinstance(a, Node):
-            b_node = b if isinstance(b, Node) else constant(float(b))
-            by_a = where(eq(a, 0) * le(b_node, 0), 0.0, log(b_node))
-        return by_a, a / b if isinstance(b, Node) else None
+        if not isinstance(b, Node):
+            return (math.log(b) if b > 0 else where(eq(a, 0), 0.0, _log(b))), None
+        is_pole = _both(eq(a, 0) if isinstance(a, Node) else a == 0, le(b, 0))
+        b = b if is_pole is None else where(is_pole, 1.0, b)
+        return log(b), a / b if is_pole is None else where(is_pole, 0.0, a) / b
 
 
-class XLog1py(Binary):
-    """``a * log1p(b)``, and 0 where ``a`` is 0 and ``b`` is no nan.
+class Xlog1py(Binary):
+    """``a * log(1 + b)``, accurate for small ``b``, and 0 where ``a`` is 0 and ``b`` is not nan.
 
     Notes
     -----
-    The derivative by ``a`` is ``log1p(b)``, and 0 where ``a`` is 0 and ``b`` is not above -1.
+    Where ``a == 0`` and ``b <= -1`` both derivatives are taken as 0.
     """
 
-    name = 'xlog1py'
     formula = 'a*log(1 + b)'
-    kernel = torch.special.xlog1py
-    takes_numbers = True
+    kernel = _kernels.xlog1py
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        by_a = None
-        if isinstance(a, Node):
-            b_node = b if isinstance(b, Node) else constant(float(b))
-            by_a = where(eq(a, 0) * le(b_node, -1), 0.0, log1p(b_node))
-        return by_a, a / (b + 1) if isinstance(b, Node) else None
+        if not isinstance(b, Node):
+            return (math.log1p(b) if b > -1 else where(eq(a, 0), 0.0, _log(1 + b))), None
+        is_pole = _both(eq(a, 0) if isinstance(a, Node) else a == 0, le(b, -1))
+        b = b if is_pole is None else where(is_pole, 0.0, b)
+        return log1p(b), a / (b + 1) if is_pole is None else where(is_pole, 0.0, a) / (b + 1)
 
 
-class Zeta(Binary):
-    """The Hurwitz zeta function of ``a`` at ``b``: the sum of ``(n + b) ** -a``.
+def _both(is_zero: Node | bool, is_outside: Node) -> Node | None:
+    """Return where both hold; ``None`` for nowhere."""
+    if isinstance(is_zero, Node):
+        return logical_and(is_zero, is_outside)
+    return is_outside if is_zero else None
+
+
+def _log(number: float) -> float:
+    return -math.inf if number == 0 else math.nan
+
+
+class LogAddExp(Binary):
+    """``log(exp(a) + exp(b))`` without overflow.
 
     Notes
     -----
-    The derivative by ``a`` has no kernel: asking for it is an error.
+    Of two equal infinities each gets half of the cotangent, as at a tie of ``maximum``.
     """
 
-    kernel = torch.special.zeta
-    takes_numbers = True
-
-    def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        if isinstance(a, Node) and a.inputs:
-            msg = f'zeta has no derivative by its first operand: give it as a number\n{y.location}'
-            raise NonDifferentiableError(msg)
-        by_b = -a * zeta(a + 1, b) if isinstance(b, Node) else None
-        return None, by_b
-
-
-class Logaddexp(Binary):
-    """``log(exp(a) + exp(b))``, without overflow."""
-
+    name = 'logaddexp'
     formula = 'log(exp(a) + exp(b))'
     kernel = torch.logaddexp
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        apart = a - b
-        return sigmoid(apart), sigmoid(-apart)
+        difference = _difference(a, b)
+        return sigmoid(difference), sigmoid(-difference)
 
 
-class Logaddexp2(Binary):
-    """``log2(2 ** a + 2 ** b)``, without overflow."""
+class LogAddExp2(Binary):
+    """``log2(2**a + 2**b)`` without overflow.
 
+    Notes
+    -----
+    As in ``logaddexp``.
+    """
+
+    name = 'logaddexp2'
     formula = 'log(2**a + 2**b)/log(2)'
     kernel = torch.logaddexp2
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        apart = (a - b) * math.log(2)
-        return sigmoid(apart), sigmoid(-apart)
+        difference = _difference(a, b) * math.log(2)
+        return sigmoid(difference), sigmoid(-difference)
 
 
-# How far the series of sinc is summed: enough for |x| < 1 in float64, to any order that is used.
-_TERMS = 24
+def _difference(a: Any, b: Any) -> Node:
+    node = a if isinstance(a, Node) else b
+    return where(logical_and(eq(a, b), isinf(node)), 0.0, a - b)
 
 
-class Sinc(Unary):
-    """``sin(pi * x) / (pi * x)``, 1 at 0; of ``order`` above 0 its derivative of that order.
-
-    Notes
-    -----
-    All derivatives are exact at 0: the first is 0, the second ``-pi**2 / 3``.
-    """
-
-    def __call__(self, x: Operand, order: int = 0) -> Node:
-        """Build the node."""
-        return Node([as_node(x, self.name)], self, {'order': order} if order else {})
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        """Sum the series near 0; elsewhere go up from order to order."""
-        (x,) = input_values
-        order: int = node.attrs.get('order', 0)
-        if not order:
-            return torch.sinc(x)
-        is_near = x.abs() < 1
-        far = torch.where(is_near, 1.0, x)
-        y = torch.sinc(far)
-        for k in range(1, order + 1):
-            y = (math.pi ** (k - 1) * torch.sin(math.pi * far + k * math.pi / 2) - k * y) / far
-        near = torch.where(is_near, x, 0.0)
-        series = torch.zeros_like(near)
-        for n in reversed(range((order + 1) // 2, (order + 1) // 2 + _TERMS)):
-            size = math.exp(
-                2 * n * math.log(math.pi)
-                + math.lgamma(2 * n + 1) - math.lgamma(2 * n - order + 1) - math.lgamma(2 * n + 2)
-            )  # fmt: skip
-            series = series * square_of(near) + (-1) ** n * size
-        return torch.where(is_near, series * near if order % 2 else series, y)
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return sinc(x, y.attrs.get('order', 0) + 1)
-
-
-def square_of(x: torch.Tensor) -> torch.Tensor:
-    """Return ``x * x``."""
-    return x * x
-
-
-class Logit(Unary):
-    """``log(x / (1 - x))``, of ``x`` limited to ``[eps, 1 - eps]`` if ``eps`` is given.
-
-    Notes
-    -----
-    The derivative is 0 outside of ``[eps, 1 - eps]``; without ``eps``, nan outside of ``[0, 1]``.
-    """
-
-    formula = 'log(x/(1 - x))'
-
-    def __call__(self, x: Operand, eps: float | None = None) -> Node:
-        """Build the node."""
-        return Node([as_node(x, self.name)], self, {} if eps is None else {'eps': eps})
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (x,) = input_values
-        return torch.logit(x, node.attrs.get('eps'))
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        eps = y.attrs.get('eps')
-        low, high = (0.0, 1.0) if eps is None else (eps, 1 - eps)
-        is_inside = le(low, x) * le(x, high)
-        safe = where(is_inside, x, 0.5)
-        return where(is_inside, 1 / (safe * (1 - safe)), math.nan if eps is None else 0.0)
-
-
-exp2 = Exp2()
 lgamma = Lgamma()
 digamma = Digamma()
 polygamma = Polygamma()
+mvlgamma = Mvlgamma()
+zeta = Zeta()
+igamma = Igamma()
+igammac = Igammac()
 erfinv = Erfinv()
 erfcx = Erfcx()
 ndtr = Ndtr()
-log_ndtr = LogNdtr()
 ndtri = Ndtri()
-i0 = I0()
-i0e = I0e()
-i1 = I1()
-i1e = I1e()
+log_ndtr = LogNdtr()
 entr = Entr()
-xlogy = XLogY()
-xlog1py = XLog1py()
-zeta = Zeta()
-logaddexp = Logaddexp()
-logaddexp2 = Logaddexp2()
-sinc = Sinc()
 logit = Logit()
-
-
-def mvlgamma(x: Operand, p: int) -> Node:
-    """Return the logarithm of the multivariate gamma function of dimension ``p``."""
-    total: Node | None = None
-    for i in range(p):
-        term = lgamma(add(x, -i / 2))
-        total = term if total is None else total + term
-    if total is None:
-        msg = f'mvlgamma takes a positive dimension, and got {p}'
-        raise ValueError(msg)
-    return total + p * (p - 1) / 4 * math.log(math.pi)
+sinc = Sinc()
+xlogy = Xlogy()
+xlog1py = Xlog1py()
+logaddexp = LogAddExp()
+logaddexp2 = LogAddExp2()

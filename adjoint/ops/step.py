@@ -4,13 +4,15 @@ import operator
 
 import torch
 
+from adjoint.core.node import Node, Operand
+from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Binary, Step, Unary
 
 __all__ = [
-    'Ceil', 'Equal', 'Floor', 'GreaterThan', 'GreaterThanOrEqual', 'IsGreater', 'IsGreaterOrEqual',
-    'IsLess', 'IsLessOrEqual', 'IsNotEqual', 'Preference', 'Round', 'Sign', 'Trunc', 'ceil', 'eq',
-    'floor', 'ge', 'greater', 'greater_equal', 'gt', 'le', 'lt', 'ne', 'preference', 'round_', 'sign',
-    'trunc',
+    'Ceil', 'Equal', 'Floor', 'FloorDivide', 'GreaterThan', 'GreaterThanOrEqual', 'IsGreater',
+    'IsGreaterOrEqual', 'IsLess', 'IsLessOrEqual', 'IsNotEqual', 'Preference', 'Round', 'Sign', 'Trunc',
+    'TruncDivide', 'ceil', 'eq', 'floor', 'floor_divide', 'ge', 'greater', 'greater_equal', 'gt', 'le',
+    'lt', 'ne', 'preference', 'round_', 'sign', 'trunc', 'trunc_divide',
 ]  # fmt: skip
 
 
@@ -119,9 +121,22 @@ class Ceil(Step, Unary):
 
 
 class Round(Step, Unary):
-    """The nearest integer; halves go to the even one."""
+    """The nearest integer, or number with so many ``decimals``; halves go to the even one."""
 
-    kernel = torch.round
+    def __call__(self, x: Operand, decimals: int = 0) -> Node:
+        """Build the node.
+
+        Parameters
+        ----------
+        x : Node, torch.Tensor or number
+            Any shape.
+        decimals : int
+            How many stay; -1 rounds to tens.
+        """
+        return Node([as_node(x, self.name)], self, {'decimals': decimals} if decimals else None)
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        return torch.round(input_values[0], decimals=node.attrs.get('decimals', 0))
 
 
 class Trunc(Step, Unary):
@@ -137,6 +152,26 @@ class Sign(Step, Unary):
     kernel = torch.sign
 
 
+def _floor_divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.div(a, b, rounding_mode='floor')
+
+
+def _trunc_divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.div(a, b, rounding_mode='trunc')
+
+
+class FloorDivide(Step, Binary):
+    """``a / b`` rounded down, of integers too."""
+
+    kernel = _floor_divide
+
+
+class TruncDivide(Step, Binary):
+    """``a / b`` without its fraction, of integers too."""
+
+    kernel = _trunc_divide
+
+
 gt = IsGreater()
 ge = IsGreaterOrEqual()
 lt = IsLess()
@@ -150,4 +185,6 @@ floor = Floor()
 ceil = Ceil()
 round_ = Round()
 trunc = Trunc()
+floor_divide = FloorDivide()
+trunc_divide = TruncDivide()
 sign = Sign()

@@ -109,7 +109,7 @@ class BlockDiag(Linear):
         return Node([as_node(a, self.name) for a in given], self)  # pyright: ignore[reportArgumentType] either form is operands
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        return torch.block_diag(*input_values)
+        return torch.block_diag(*input_values)  # pyright: ignore[reportUnknownVariableType] torch does not say
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         return [Node([ct, *node.inputs], block_part, {'position': i}) for i in range(len(node.inputs))]

@@ -1,5 +1,6 @@
 """Trigonometric and hyperbolic functions and their inverses; angles in radians."""
 
+import math
 from typing import Any
 
 import torch
@@ -11,9 +12,9 @@ from adjoint.ops.select import where
 from adjoint.ops.step import eq
 
 __all__ = [
-    'Acos', 'Acosh', 'Asin', 'Asinh', 'Atan', 'Atan2', 'Atanh', 'Cos', 'Cosh', 'Hypot', 'Sin', 'Sinh',
-    'Tan', 'Tanh', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'cos', 'cosh', 'hypot',
-    'sin', 'sinh', 'tan', 'tanh',
+    'Acos', 'Acosh', 'Asin', 'Asinh', 'Atan', 'Atan2', 'Atanh', 'Cos', 'Cosh', 'Deg2Rad', 'Hypot',
+    'Rad2Deg', 'Sin', 'Sinh', 'Tan', 'Tanh', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh',
+    'cos', 'cosh', 'deg2rad', 'hypot', 'rad2deg', 'sin', 'sinh', 'tan', 'tanh',
 ]  # fmt: skip
 
 
@@ -75,6 +76,28 @@ class Atan(Unary):
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * x + 1)
+
+
+class Deg2Rad(Unary):
+    """Degrees as radians."""
+
+    name = 'deg2rad'
+    formula = 'x*pi/180'
+    kernel = torch.deg2rad
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return math.pi / 180
+
+
+class Rad2Deg(Unary):
+    """Radians as degrees."""
+
+    name = 'rad2deg'
+    formula = 'x*180/pi'
+    kernel = torch.rad2deg
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        return 180 / math.pi
 
 
 class Sinh(Unary):
@@ -177,6 +200,8 @@ def _nonzero(x: Node) -> Node:
 sin = Sin()
 cos = Cos()
 tan = Tan()
+deg2rad = Deg2Rad()
+rad2deg = Rad2Deg()
 asin = Asin()
 acos = Acos()
 atan = Atan()

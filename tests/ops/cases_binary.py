@@ -10,6 +10,7 @@ import torch
 
 import adjoint as ad
 from adjoint import Node
+from adjoint.ops import blend, remainder, select, step
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, Convention, Refusal, pairs, spread, spread_complex, t
 
@@ -262,4 +263,180 @@ WHERE = {
     ),
 }
 
-CASES = ARITHMETIC | BY_CONST | EXTREMES | STEPS | WHERE
+
+def _of_tensors(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda a, b: function(*_tensors(a, b))
+
+
+def _trunc_divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.div(a, b, rounding_mode='trunc')
+
+
+BOUNDS = {
+    'fmax': binary(
+        select.fmax,
+        _of_tensors(torch.fmax),
+        REAL,
+        at(
+            [1.0, 0.0, _nan, 1.0, _nan],
+            [1.0, 2.0, 1.0, _nan, _nan],
+            [1.0, 0.0, 0.0, 1.0, 1.0],
+            [0.0, 1.0, 1.0, 0.0, 0.0],
+        ),
+        (sample(t([1.0, 0.0, _nan]), 1.0, smooth=False), (t([1.0, 0.0, 0.0]),)),
+        (sample(t([1.0]), _nan, smooth=False), (t([1.0]),)),
+        constants=(0.2, -0.4),
+    ),
+    'fmin': binary(
+        select.fmin,
+        _of_tensors(torch.fmin),
+        REAL,
+        at(
+            [1.0, 2.0, _nan, 1.0, _nan],
+            [1.0, 0.0, 1.0, _nan, _nan],
+            [1.0, 0.0, 0.0, 1.0, 1.0],
+            [0.0, 1.0, 1.0, 0.0, 0.0],
+        ),
+        constants=(0.2, -0.4),
+    ),
+    'clamp_min_tensor': binary(
+        select.clamp_min_tensor,
+        _of_tensors(torch.clamp_min),
+        REAL,
+        at([0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0]),
+        constants=(0.2, -0.4),
+    ),
+    'clamp_max_tensor': binary(
+        select.clamp_max_tensor,
+        _of_tensors(torch.clamp_max),
+        REAL,
+        at([0.0, 1.0, 2.0], [1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]),
+        constants=(0.2, -0.4),
+    ),
+    'clamp_tensor': Case(
+        blend.clamp_tensor,
+        [
+            sample(spread(2, 3), t([-0.71, -0.2, 0.33]), t([[0.9], [0.45]])),
+            sample(t([0.5, 2.5]), t(1.3), t([2.0, 0.7])),
+            sample(spread(0, 3), spread(3), t(0.4)),
+            sample(t(0.4), t([0.1, 0.5]).float(), t([0.3, 0.9])),
+        ],
+        torch.clamp,
+        conventions=[
+            (
+                sample(
+                    t([1.0, 2.0, 0.0, 5.0, 1.5]),
+                    t([1.0, 1.0, 1.0, 2.0, 2.0]),
+                    t([2.0, 2.0, 1.0, 1.0, 1.0]),
+                    smooth=False,
+                ),
+                (t([1.0, 1.0, 0.0, 0.0, 0.0]), t([0.0] * 5), t([0.0, 0.0, 0.0, 1.0, 1.0])),
+            )
+        ],
+        refusals=[(sample(t([1.0]), 'x', t([1.0])), ad.TensorTypeError, 'takes nodes')],
+    ),
+}
+
+# Away from the jumps.
+_PAIRS = [
+    (t([5.3, -5.3, 5.3, -5.3]), t([2.1, 2.1, -2.1, -2.1])),
+    (t([[7.7], [-0.4]]), t([3.3, -0.9])),
+    (t(4.5), t(2.0)),
+]
+
+_JUMPS = t([4.0, -4.5, 1.0]), t([2.0, 2.0, 0.0])
+
+
+def remaining(
+    build: Callable[..., Node], reference: Callable[..., torch.Tensor], by_a: list[float], by_b: list[float]
+) -> Case:
+    """Quotients and remainders; the gradients at jumps, and where the divisor is 0."""
+    numbers = [sample(t([5.3, -5.3]), 2), sample(7.5, t([2.0, -3.4]))]
+    return Case(
+        build,
+        [*(sample(a, b) for a, b in _PAIRS), *numbers, sample(spread(0), t(1.0))],
+        _of_tensors(reference),
+        conventions=[(sample(*_JUMPS, smooth=False), (t(by_a), t(by_b)))],
+        refusals=[STRING, LEFT_STRING, MISFIT],
+    )
+
+
+REMAINDERS = {
+    'fmod': remaining(remainder.fmod, torch.fmod, [1.0] * 3, [-2.0, 2.0, -_inf]),
+    'remainder': remaining(remainder.remainder, torch.remainder, [1.0] * 3, [-2.0, 3.0, -_inf]),
+    'floor_divide': remaining(step.floor_divide, torch.floor_divide, [0.0] * 3, [0.0] * 3),
+    'trunc_divide': remaining(step.trunc_divide, _trunc_divide, [0.0] * 3, [0.0] * 3),
+}
+
+PARTS = {
+    'copysign': binary(
+        remainder.copysign,
+        _of_tensors(torch.copysign),
+        REAL,
+        at([1.0, 0.0, -2.0], [-1.0, -1.0, -0.0], [-1.0, 0.0, 1.0], [0.0] * 3),
+        constants=(2, -0.5),
+    ),
+    'nextafter': Case(
+        remainder.nextafter,
+        [sample(a, b) for a, b in pairs()[:6]] + [sample(spread(2), 3.0), sample(3.0, spread(2))],
+        _of_tensors(torch.nextafter),
+        refusals=[STRING],
+    ),
+    'ldexp': binary(
+        remainder.ldexp, _of_tensors(torch.ldexp), REAL, at([0.0], [0.0], [1.0], [0.0]), constants=(2, -0.5)
+    ),
+    'ldexp/integer': Case(
+        remainder.ldexp,
+        [sample(spread(2, 3), torch.tensor([1, 0, 3])), sample(spread(2), 3)],
+        _of_tensors(torch.ldexp),
+        # Torch makes it 2**-2 of integers, which is 0.
+        conventions=[(sample(t([1.0]), torch.tensor([-2])), (t([0.25]),))],
+    ),
+}
+
+FUSED = {
+    'lerp': Case(
+        blend.lerp,
+        [
+            sample(spread(2, 3), spread(3, seed=1), 0.3),
+            sample(spread(2, 1), spread(1, 3, seed=1), t([0.0, 1.0, 2.5])),
+            sample(spread(2, 3).mT, spread(3, 2, seed=1), spread(2, seed=3)),
+            sample(spread_complex(2), spread_complex(2, seed=1), 0.7),
+            sample(spread_complex(2), spread_complex(2, seed=1), 0.7 - 0.2j),
+            sample(spread_complex(2), spread_complex(2, seed=1), spread_complex(2, 1, seed=3)),
+            sample(t(0.3), t(0.5), 1),
+            sample(spread(0), spread(0), t(0.5)),
+        ],
+        torch.lerp,
+        refusals=[(sample(t([1.0]), 'x', 0.5), ad.TensorTypeError, 'takes nodes')],
+    ),
+    'addcmul': Case(
+        blend.addcmul,
+        [
+            sample(spread(2, 3), spread(3, seed=1), spread(2, 1, seed=2)),
+            sample(spread(2, 3), spread(3, seed=1), spread(2, 1, seed=2), value=-0.7),
+            sample(spread(3), spread_complex(3, seed=1), spread_complex(2, 1), value=0.3 - 2j),
+            sample(t(0.3), t(0.5), t(0.7), value=2),
+            sample(spread(0), spread(0), t(0.5)),
+        ],
+        torch.addcmul,
+        refusals=[(sample(t([1.0]), 'x', t(0.5)), ad.TensorTypeError, 'takes nodes')],
+    ),
+    'addcdiv': Case(
+        blend.addcdiv,
+        [
+            sample(spread(2, 3), spread(3, seed=1), spread(2, 1, seed=2)),
+            sample(spread(2, 3), spread(3, seed=1), spread(2, 1, seed=2), value=-0.7),
+            sample(spread(3), spread_complex(3, seed=1), spread_complex(2, 1), value=0.3 - 2j),
+            sample(t(0.3), t(0.5), t(0.7), value=2),
+            sample(spread(0), spread(0), t(0.5)),
+        ],
+        torch.addcdiv,
+        conventions=[
+            (sample(t([1.0]), t([2.0]), t([0.0]), smooth=False), (t([1.0]), t([_inf]), t([-_inf]))),
+        ],
+        refusals=[(sample(t([1.0]), 'x', t(0.5)), ad.TensorTypeError, 'takes nodes')],
+    ),
+}
+
+CASES = ARITHMETIC | BY_CONST | EXTREMES | STEPS | WHERE | BOUNDS | REMAINDERS | PARTS | FUSED

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import adjoint as ad
 from adjoint.ops import pooling as p
 from adjoint.verify.samples import sample
-from tests.ops.case import Case, i, spread, t
+from tests.ops.case import Case, i, spread, spread_complex, t
 
 X = spread(1, 2, 4, 5)
 LINE = spread(2, 1, 5, seed=1)
@@ -158,6 +158,29 @@ MAXIMA: dict[str, Case] = {
             sample(BLOCK, spread(1, 1, 3, low=0.1, high=0.9), 3, (2, 1, 2), (1, 1, 1)),
         ],
         lambda *args: _fractional(*args)[0],
+    ),
+    'pool_take': Case(
+        p.pool_take,
+        [
+            sample(X[:, :1], i([[[[0, 3], [19, 3]]]]), 2),
+            sample(LINE, i([[[1, 1]], [[4, 0]]]), 1),
+            sample(spread_complex(1, 2, 2), i([[[3]]]), 2),
+        ],
+        lambda x, at, axes: x.flatten(-axes).gather(-1, at.flatten(-axes)).reshape(at.shape),
+    ),
+    'pool_put': Case(
+        p.pool_put,
+        [
+            sample(spread(1, 1, 2, 2), i([[[[0, 3], [19, 3]]]]), X[:, :1], 2),
+            sample(spread(2, 1, 2), i([[[1, 1]], [[4, 0]]]), LINE, 1),
+            sample(spread_complex(1, 1, 1), i([[[3]]]), spread_complex(1, 2, 2), 2),
+        ],
+        lambda ct, at, like, axes: (
+            torch.zeros_like(like)
+            .flatten(-axes)
+            .scatter_add(-1, at.flatten(-axes), ct.flatten(-axes))
+            .reshape(like.shape)
+        ),
     ),
     'max_unpool': Case(
         p.max_unpool,

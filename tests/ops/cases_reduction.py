@@ -9,7 +9,16 @@ import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint import Node
-from adjoint.ops.reduction import unmean, unsum
+from adjoint.ops.reduction import (
+    all_,
+    any_,
+    deviation,
+    nanmean,
+    nansum,
+    same,
+    unmean,
+    unsum,
+)  # fmt: skip
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, Convention, Refusal, spread, spread_complex, t
 
@@ -71,13 +80,14 @@ def moments(op: Callable[..., Node], function: Callable[..., torch.Tensor], *cor
         for c in corrections
         for d, k in [(None, False), (1, True), ((0, 2), False)]
     ]
-    samples += [sample(X), sample(X[0].mT, -1)]
+    samples += [sample(X), sample(X[0].mT, -1), sample(C, 1)]
     return Case(
         op,
         samples,
         lambda x, dim=None, keepdim=False, correction=1: function(
             x, dim, keepdim=keepdim, correction=correction
         ),
+        conventions=[ties([[2.0, 2.0, 2.0]], [[0.0, 0.0, 0.0]], 1)],
     )
 
 
@@ -137,7 +147,10 @@ SUMS = {
         reductions(X),
         over(torch.logsumexp),
         refusals=[NO_STRING, BAD_DIM],
-        conventions=[ties([[0.0, 0.0], [900.0, -900.0]], [[0.5, 0.5], [1.0, 0.0]], 1)],
+        conventions=[
+            ties([[0.0, 0.0], [900.0, -900.0]], [[0.5, 0.5], [1.0, 0.0]], 1),
+            ties([[-_inf, -_inf], [-_inf, 0.0]], [[_nan, _nan], [0.0, 1.0]], 1),
+        ],
     ),
     'logsumexp/large': Case(ad.logsumexp, [sample(X + 800.0, 1)], over(torch.logsumexp)),
     'argmax': Case(
@@ -161,6 +174,37 @@ SUMS = {
         lambda x, dim=None, keepdim=False: ad.min(x, dim, keepdim).values,
         [sample(X, 1), sample(X, -1, True)],
         lambda x, dim, keepdim=False: torch.min(x, dim, keepdim=keepdim).values,
+    ),
+}
+
+
+_HOLED = t([[1.0, _nan, 3.0], [0.5, -1.0, 0.0]])
+
+TRUTHS = {
+    'any': Case(any_, [sample(X > 0.5, 1), sample(X), sample(X, (0, 2), True)], over(torch.any)),
+    'all': Case(all_, [sample(X > -1.0, 1), sample(X), sample(X, (0, 2), True)], over(torch.all)),
+    'same': Case(
+        same,
+        [sample(X, X + 1), sample(X, spread(3)), sample(C, C + 1)],
+        lambda a, b: (a == b) | (a.isnan() & b.isnan()),
+    ),
+    'sum/nansum': Case(
+        nansum,
+        [sample(X), sample(X, 1, True)],
+        lambda x, dim=None, keepdim=False: torch.nansum(x, dim, keepdim),
+        conventions=[(sample(_HOLED, 1), (t([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]]),))],
+    ),
+    'mean/nanmean': Case(
+        nanmean,
+        [sample(X), sample(X, 1, True)],
+        lambda x, dim=None, keepdim=False: torch.nanmean(x, dim, keepdim),
+        conventions=[(sample(t([[1.0, _nan]]), 1), (t([[1.0, 0.0]]),))],
+    ),
+    'deviation': Case(
+        deviation,
+        [sample(spread(2, 3, low=0.2)), sample(t(0.4)), sample(spread(3, 2, low=0.3).mT)],
+        torch.sqrt,
+        conventions=[(sample(t([0.0, 4.0, -1.0]), smooth=False), (t([0.0, 0.25, _nan]),))],
     ),
 }
 
@@ -246,4 +290,4 @@ NORMALISED = {
     ),
 }
 
-CASES = SUMS | BACK | NORMALISED
+CASES = SUMS | TRUTHS | BACK | NORMALISED

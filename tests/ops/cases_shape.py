@@ -7,8 +7,9 @@ import torch
 import adjoint as ad
 from adjoint import Node
 from adjoint.ops.shape import cat_part, reshape_like
+from adjoint.ops.tiling import block_diag, block_part, repeat, repeated_index, roll, rot90, unrepeat
 from adjoint.verify.samples import sample
-from tests.ops.case import Case, Refusal, sized, spread, spread_complex, t
+from tests.ops.case import Case, Refusal, i, sized, spread, spread_complex, t
 
 X = spread(2, 3)
 Y = spread(2, 1, 3, seed=2)
@@ -298,4 +299,97 @@ FITTED = {
     ),
 }
 
-CASES = VIEWS | CAT | FITTED
+
+def _unrepeat(a: Node, like: Node, repeats: tuple[int, ...]) -> Node:
+    return Node([a, like], unrepeat, {'repeats': repeats})
+
+
+def _unrepeated(a: torch.Tensor, like: torch.Tensor, repeats: tuple[int, ...]) -> torch.Tensor:
+    x = torch.zeros(like.shape, dtype=a.dtype, requires_grad=True)
+    return torch.autograd.grad(x.repeat(repeats), x, a)[0]
+
+
+def _block_part(a: Node, parts: list[Node], position: int) -> Node:
+    return Node([a, *parts], block_part, {'position': position})
+
+
+TILES = {
+    'repeat': Case(
+        repeat,
+        [
+            sized(X, 2, 1),
+            sized(X, (2, 1, 3)),
+            sized(FLIPPED, [1, 2]),
+            sized(t(0.4), 2),
+            sized(t(0.4), ()),
+            sized(X, 0, 2),
+            sized(C, 1, 2),
+        ],
+        lambda x, *repeats: x.repeat(_sizes(repeats)),
+        refusals=[(sample(X, 2), ad.ShapeError, 'repeat')],
+    ),
+    'unrepeat': Case(
+        _unrepeat,
+        [
+            sized(spread(4, 3), X, (2, 1)),
+            sized(spread(2, 2, 9), X, (2, 1, 3)),
+            sized(spread(2), t(0.4), (2,)),
+        ],
+        _unrepeated,
+    ),
+    'repeated_index': Case(
+        repeated_index,
+        [sized(i([2, 0, 1])), sized(i([1, 2]), output_size=3)],
+        torch.repeat_interleave,
+    ),
+    'roll': Case(
+        roll,
+        [
+            sample(X, 1, 0),
+            sample(X, (1, -2), (0, 1)),
+            sample(X, 2),
+            sample(FLIPPED, -1, 1),
+            sample(C, 1, 1),
+            sample(t(0.4), 1),
+        ],
+        lambda x, shifts, dims=(): torch.roll(x, shifts, dims),
+    ),
+    'roll/back': Case(
+        lambda x, shifts, dims: roll(x, shifts, dims, back=True),
+        [sample(X, 1, 1)],
+        lambda x, shifts, dims: torch.roll(x, -shifts, dims),
+    ),
+    'rot90': Case(
+        rot90,
+        [sample(X), sample(X, 2), sample(Y, -1, (0, 2)), sample(FLIPPED, 3, [1, 0]), sample(C, 1, (0, 1))],
+        torch.rot90,
+    ),
+    'block_diag': Case(
+        block_diag,
+        [
+            sized([X, spread(1, 2, seed=3)]),
+            sized([FLIPPED, t(0.4), spread(2, seed=3)]),
+            sized([C, X + 0.01]),
+            sized([X]),
+        ],
+        lambda parts: torch.block_diag(*parts),
+    ),
+    'block_part': Case(
+        _block_part,
+        [
+            sized(spread(3, 5), [X, spread(1, 2)], 1),
+            sized(spread(4, 6), [X, t(0.4), spread(2)], 2),
+            sized(spread_complex(4, 6), [C, X + 0.01], 1),
+        ],
+        lambda a, parts, position: _block(a, parts, position),
+    ),
+}
+
+
+def _block(a: torch.Tensor, parts: list[torch.Tensor], position: int) -> torch.Tensor:
+    tops = torch.block_diag(*[torch.ones_like(p).real * (n == position) for n, p in enumerate(parts)]) != 0
+    block = a[tops].reshape(parts[position].shape)
+    return block if parts[position].is_complex() else block.real
+
+
+CASES = VIEWS | CAT | FITTED | TILES

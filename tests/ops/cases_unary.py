@@ -10,9 +10,10 @@ import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint import Node
+from adjoint.ops import remainder
 from adjoint.ops.select import in_range
 from adjoint.verify.samples import Sample, sample
-from tests.ops.case import Case, Convention, Refusal, layouts, spread_complex, t, z
+from tests.ops.case import Case, Convention, Refusal, layouts, spread, spread_complex, t, z
 
 REAL = (-1.53, 1.71)
 POSITIVE = (0.23, 2.91)
@@ -62,6 +63,13 @@ def _softplus(x: torch.Tensor) -> torch.Tensor:
 SMOOTH = {
     'neg': unary(ad.neg, torch.neg),
     'exp': unary(ad.exp, torch.exp, REAL, at([-_inf, 0.0], [0.0, 1.0])),
+    'exp2': unary(ad.registry()['exp2'], torch.exp2, REAL, at([-_inf, 0.0], [0.0, math.log(2)])),
+    'deg2rad': unary(
+        ad.registry()['deg2rad'], torch.deg2rad, REAL, at([0.0], [math.pi / 180]), is_complex=False
+    ),
+    'rad2deg': unary(
+        ad.registry()['rad2deg'], torch.rad2deg, REAL, at([0.0], [180 / math.pi]), is_complex=False
+    ),
     'expm1': unary(ad.expm1, torch.expm1, REAL, at([-_inf, 0.0], [0.0, 1.0])),
     'log': unary(ad.log, torch.log, POSITIVE, at([0.0, -2.0], [_inf, -0.5])),
     'log1p': unary(ad.log1p, torch.log1p, (-0.71, 2.13), at([-1.0, 0.0], [_inf, 1.0])),
@@ -118,6 +126,44 @@ KINKED = {
     'floor': unary(ad.floor, torch.floor, REAL, at([0.0, 1.0, -1.5], [0.0] * 3), is_complex=False),
     'ceil': unary(ad.ceil, torch.ceil, REAL, at([0.0, 1.0, -1.5], [0.0] * 3), is_complex=False),
     'round': unary(ad.round, torch.round, (-1.43, 1.39), at([0.5, 1.0, -1.5], [0.0] * 3), is_complex=False),
+    'round/decimals': Case(
+        ad.round,
+        [sample(t([0.124, -1.376, 17.3]), n) for n in (1, 2, -1)] + [sample(t(0.7), decimals=0)],
+        lambda x, decimals: torch.round(x, decimals=decimals),
+        conventions=[at([0.25, 0.5], [0.0, 0.0], 1)],
+    ),
+    'frac': unary(remainder.frac, torch.frac, REAL, at([0.0, 1.0, -2.0], [1.0] * 3), is_complex=False),
+    'frexp_mantissa': Case(
+        remainder.frexp_mantissa,
+        [
+            sample(t([0.3, -0.7, 5.3])),
+            sample(t(1e-4), smooth=False),
+            sample(spread(0)),
+            sample(spread(3, 2).mT),
+        ],
+        lambda x: torch.frexp(x).mantissa,
+        conventions=[at([0.0, 1.0, 3.0, -(2.0**500)], [1.0, 0.5, 0.25, 2.0**-501])],
+        refusals=[NO_STRING, NO_LIST],
+    ),
+    'frexp_scale': Case(
+        remainder.frexp_scale,
+        [sample(t([0.3, -0.7, 5.3])), sample(spread(0))],
+        lambda x: torch.frexp(x).mantissa / x,
+        conventions=[at([0.3], [0.0])],
+    ),
+    'nan_to_num': Case(
+        remainder.nan_to_num,
+        [
+            sample(spread(2, 3)),
+            sample(t([1.0, _nan, _inf, -_inf]), smooth=False),
+            sample(t([1.0, _nan, _inf, -_inf]), 1.5, 2.5, -3.5, smooth=False),
+            sample(z([1j, complex(_nan, 2)]), nan=0.5, smooth=False),
+            sample(spread(0)),
+        ],
+        torch.nan_to_num,
+        conventions=[at([1.0, _nan, _inf, -_inf], [1.0, 0.0, 0.0, 0.0])],
+        refusals=[NO_STRING, NO_LIST],
+    ),
     'trunc': unary(ad.trunc, torch.trunc, REAL, at([0.0, 1.0, -1.5], [0.0] * 3), is_complex=False),
 }
 

@@ -3,6 +3,7 @@
 from types import MappingProxyType
 
 from adjoint.interop.aten import (
+    creation,
     elementwise,
     image,
     indexing,
@@ -12,6 +13,7 @@ from adjoint.interop.aten import (
     randomness,
     reduction,
     spectral,
+    writes,
 )
 from adjoint.interop.aten.table import Builders
 
@@ -28,6 +30,7 @@ BUILDERS: Builders = MappingProxyType(
         **randomness.BUILDERS,
         **indexing.BUILDERS,
         **layout.BUILDERS,
+        **creation.BUILDERS,
     }
 )
 
@@ -35,4 +38,4 @@ BUILDERS: Builders = MappingProxyType(
 MUTATIONS: Builders = MappingProxyType(network.MUTATIONS)
 
 # For a view: from the base and the new value of the view to the base with that part replaced.
-WRITE_BACK: Builders = MappingProxyType(layout.WRITE_BACK)
+WRITE_BACK: Builders = MappingProxyType(writes.WRITE_BACK)

@@ -1,6 +1,7 @@
 """ATen: what works entry by entry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -9,143 +10,218 @@ from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
 from adjoint.ops import (
     arithmetic,
+    bessel,
+    blend,
     complex_parts,
+    exponential,
     linear,
     logic,
     registry,
+    remainder,
     select,
     special,
     step,
-)  # fmt: skip
+)
 
 __all__ = ['BUILDERS']
 
-_OPS = registry()
+
+def _add(self: Any, other: Any, alpha: Any = 1) -> Node:
+    return arithmetic.add(self, _times(other, alpha))
 
 
-def _scaled(op: Callable[[Any, Any], Node]) -> Callable[..., Node]:
-    """Return the builder of ``a + alpha * b`` or ``a - alpha * b``."""
-
-    def combined(self: Any, other: Any, alpha: Any = 1) -> Node:
-        return op(self, other if _is_one(alpha) else other * alpha)
-
-    return combined
-
-
-def _is_one(value: Any) -> bool:
-    return not isinstance(value, Node) and value == 1
+def _sub(self: Any, other: Any, alpha: Any = 1) -> Node:
+    return arithmetic.sub(self, _times(other, alpha))
 
 
 def _rsub(self: Any, other: Any, alpha: Any = 1) -> Node:
-    return arithmetic.sub(other, self if _is_one(alpha) else self * alpha)
+    return arithmetic.sub(other, _times(self, alpha))
 
 
-def _div(self: Any, other: Any, *, rounding_mode: str | None = None) -> Node:
-    if rounding_mode is None:
-        return arithmetic.div(self, other)
-    return (logic.div_floor if rounding_mode == 'floor' else logic.div_trunc)(self, other)
+def _times(x: Any, factor: Any) -> Any:
+    return x if factor == 1 else x * factor
 
 
-def _round(self: Any, *, decimals: int = 0) -> Node:
-    return logic.round_to(self, decimals) if decimals else step.round_(self)
+_QUOTIENTS: Mapping[str | None, Callable[[Any, Any], Node]] = MappingProxyType(
+    {None: arithmetic.div, 'floor': step.floor_divide, 'trunc': step.trunc_divide}
+)
 
 
-def _clamp(self: Node, min: Any = None, max: Any = None) -> Node:
-    """Limit to numbers or tensors; where the bounds cross, the upper one holds."""
-    if not isinstance(min, Node) and not isinstance(max, Node):
-        dtype = torch.result_type(torch.empty((), dtype=self.dtype), min if max is None else max)
-        return select.clamp(linear.cast(self, dtype), min, max)
-    y = self
+def _div(self: Any, other: Any, rounding_mode: str | None = None) -> Node:
+    return _QUOTIENTS[rounding_mode](self, other)
+
+
+def _clamp_tensor(self: Node, min: Node | None = None, max: Node | None = None) -> Node:
+    if min is not None and max is not None:
+        return blend.clamp_tensor(self, min, max)
     if min is not None:
-        y = select.where(step.lt(y, min), min, y)
-    return y if max is None else select.where(step.gt(y, max), max, y)
+        return select.clamp_min_tensor(self, min)
+    # Torch refuses a call without bounds.
+    return self if max is None else select.clamp_max_tensor(self, max)
+
+
+def _clamp_min(self: Node, min: Any) -> Node:
+    return select.clamp(self, min, None)
 
 
 def _clamp_max(self: Node, max: Any) -> Node:
-    return _clamp(self, None, max)
-
-
-def _addcmul(self: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Node:
-    product = tensor1 * tensor2
-    return self + (product if _is_one(value) else product * value)
-
-
-def _addcdiv(self: Node, tensor1: Node, tensor2: Node, *, value: Any = 1) -> Node:
-    ratio = tensor1 / tensor2
-    return self + (ratio if _is_one(value) else ratio * value)
+    return select.clamp(self, None, max)
 
 
 def _lerp(self: Node, end: Node, weight: Any) -> Node:
-    return self + weight * (end - self)
+    return blend.lerp(self, end, weight)
 
 
-def _ldexp(self: Node, other: Any) -> Node:
-    return self * arithmetic.pow_(2.0, other)
+def _addcmul(self: Node, tensor1: Node, tensor2: Node, value: Any = 1) -> Node:
+    return blend.addcmul(self, tensor1, tensor2, value)
+
+
+def _addcdiv(self: Node, tensor1: Node, tensor2: Node, value: Any = 1) -> Node:
+    return blend.addcdiv(self, tensor1, tensor2, value)
 
 
 def _frexp(self: Node) -> tuple[Node, Node]:
-    exponent = logic.frexp_exponent(self)
-    return self * special.exp2(linear.cast(-exponent, self.dtype)), exponent
+    return remainder.frexp_mantissa(self), logic.frexp_exponent(self)
 
 
-def _polygamma(n: int, self: Node) -> Node:
-    return special.polygamma(n, self)
+def _heaviside(self: Node, values: Node) -> Node:
+    return select.where(step.eq(self, 0), values, linear.cast(step.gt(self, 0), _dtype(self)))
 
 
-def _degrees(self: Node) -> Node:
-    return self * (180 / torch.pi)
+def _float_power(self: Any, exponent: Any) -> Node:
+    parts = [
+        _dtype(x).is_complex if isinstance(x, Node) else isinstance(x, complex) for x in (self, exponent)
+    ]
+    dtype = torch.complex128 if any(parts) else torch.float64
+    base, power = (linear.cast(x, dtype) if isinstance(x, Node) else x for x in (self, exponent))
+    return arithmetic.pow_(base, power)
 
 
-def _radians(self: Node) -> Node:
-    return self * (torch.pi / 180)
+def _dtype(x: Node) -> torch.dtype:
+    return x.dtype
 
 
-# Ops of ours under the names of ATen, with the same parameters.
-_SAME = (
-    'abs', 'acos', 'acosh', 'angle', 'asin', 'asinh', 'atan', 'atan2', 'atanh', 'bitwise_and', 'bitwise_left_shift',
-    'bitwise_not', 'bitwise_or', 'bitwise_right_shift', 'bitwise_xor', 'ceil', 'complex', 'copysign', 'cos', 'cosh',
-    'digamma', 'eq', 'erf', 'erfc', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'fmax', 'fmin', 'fmod', 'frac', 'gcd',
-    'ge', 'gt', 'heaviside', 'hypot', 'i0', 'isfinite', 'isinf', 'isnan', 'isneginf', 'isposinf', 'lcm', 'le', 'lgamma',
-    'log', 'log10', 'log1p', 'log2', 'logaddexp', 'logaddexp2', 'logical_and', 'logical_not', 'logical_or',
-    'logical_xor', 'logit', 'lt', 'maximum', 'minimum', 'mul', 'nan_to_num', 'ne', 'neg', 'pow', 'reciprocal',
-    'remainder', 'rsqrt', 'sgn', 'sigmoid', 'sign', 'signbit', 'sin', 'sinc', 'sinh', 'sqrt', 'square', 'tan', 'tanh',
-    'trunc', 'view_as_complex', 'view_as_real', 'xlogy',
+def _same(self: Node) -> Node:
+    return self
+
+
+def _isclose(
+    self: Node, other: Node, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Node:
+    near = step.le(arithmetic.abs_(self - other), atol + rtol * arithmetic.abs_(other))
+    close = logic.logical_or(step.eq(self, other), logic.logical_and(logic.isfinite(other), near))
+    if not equal_nan:
+        return close
+    return logic.logical_or(close, logic.logical_and(logic.isnan(self), logic.isnan(other)))
+
+
+def _sigmoid_backward(grad_output: Node, output: Node) -> Node:
+    return grad_output * linear.conj(output * (1 - output))
+
+
+def _tanh_backward(grad_output: Node, output: Node) -> Node:
+    return grad_output * linear.conj(1 - output * output)
+
+
+def _logit_backward(grad_output: Node, self: Node, eps: float | None = None) -> Node:
+    slope = grad_output / (self * (1 - self))
+    low, other = (0.0, float('nan')) if eps is None else (eps, 0.0)
+    inside = logic.logical_and(step.ge(self, low), step.le(self, 1 - low))
+    return select.where(inside, slope, other)
+
+
+def _renamed(op: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """Take the arguments of a schema by names that are not those of the op."""
+
+    def build(*args: Any, **kwargs: Any) -> Any:
+        return op(*args, *(kwargs.pop(name) for name in names[len(args) :] if name in kwargs), **kwargs)
+
+    return build
+
+
+_UNARY = (
+    'abs', 'acos', 'acosh', 'angle', 'asin', 'asinh', 'atan', 'atanh', 'bitwise_not', 'ceil', 'cos', 'cosh',
+    'deg2rad', 'digamma', 'erf', 'erfc', 'erfinv', 'exp', 'exp2', 'expm1', 'floor', 'frac', 'i0', 'imag',
+    'isfinite', 'isinf', 'isnan', 'isneginf', 'isposinf', 'isreal', 'lgamma', 'log', 'log10', 'log1p',
+    'log2', 'logical_not', 'neg', 'rad2deg', 'real', 'reciprocal', 'rsqrt', 'sgn', 'sigmoid', 'sign',
+    'signbit', 'sin', 'sinc', 'sinh', 'sqrt', 'square', 'tan', 'tanh', 'trunc', 'view_as_complex',
+    'view_as_real',
 )  # fmt: skip
 
-_SPECIAL = (
-    'entr', 'erfcx', 'i0e', 'i1', 'i1e', 'log_ndtr', 'ndtr', 'ndtri', 'xlog1py', 'zeta',
+_BINARY = (
+    'atan2', 'bitwise_and', 'bitwise_left_shift', 'bitwise_or', 'bitwise_right_shift', 'bitwise_xor',
+    'copysign', 'eq', 'equal', 'floor_divide', 'fmax', 'fmin', 'fmod', 'gcd', 'ge', 'gt', 'hypot',
+    'igamma', 'igammac', 'lcm', 'ldexp', 'le', 'logaddexp', 'logaddexp2', 'logical_and', 'logical_or',
+    'logical_xor', 'lt', 'maximum', 'minimum', 'mul', 'ne', 'nextafter', 'remainder', 'xlogy',
 )  # fmt: skip
+
+# Of the module torch.special; some have an overload without its name as well.
+_SPECIAL: Mapping[str, Callable[..., Node]] = MappingProxyType({
+    'bessel_j0': bessel.bessel_j0, 'bessel_j1': bessel.bessel_j1, 'bessel_y0': bessel.bessel_y0,
+    'bessel_y1': bessel.bessel_y1, 'digamma': special.digamma, 'entr': special.entr,
+    'erfcx': special.erfcx, 'erfinv': special.erfinv, 'exp2': exponential.exp2,
+    'gammaln': special.lgamma, 'i0': bessel.i0, 'i0e': bessel.i0e, 'i1': bessel.i1, 'i1e': bessel.i1e,
+    'log_ndtr': special.log_ndtr, 'modified_bessel_i0': bessel.i0, 'modified_bessel_i1': bessel.i1,
+    'modified_bessel_k0': bessel.modified_bessel_k0, 'modified_bessel_k1': bessel.modified_bessel_k1,
+    'ndtr': special.ndtr, 'ndtri': special.ndtri, 'psi': special.digamma,
+    'scaled_modified_bessel_k0': bessel.scaled_modified_bessel_k0,
+    'scaled_modified_bessel_k1': bessel.scaled_modified_bessel_k1, 'sinc': special.sinc,
+    'spherical_bessel_j0': bessel.spherical_bessel_j0,
+})  # fmt: skip
+
+_R = registry()
 
 BUILDERS: Builders = {
-    **{f'aten.{name}': _OPS[name] for name in _SAME},
-    **{f'aten.special_{name}': _OPS[name] for name in _SPECIAL},
-    'aten._conj': linear.conj,
-    'aten._conj_physical': linear.conj,
-    'aten.add': _scaled(arithmetic.add),
-    'aten.addcdiv': _addcdiv,
-    'aten.addcmul': _addcmul,
-    'aten.clamp': _clamp,
-    'aten.clamp_max': _clamp_max,
-    'aten.clamp_min': _clamp,
-    'aten.conj': linear.conj,
-    'aten.deg2rad': _radians,
-    'aten.div': _div,
-    'aten.frexp': _frexp,
-    'aten.imag': linear.imag,
-    'aten.ldexp': _ldexp,
-    'aten.lerp': _lerp,
-    'aten.mvlgamma': special.mvlgamma,
-    'aten.polar': complex_parts.polar,
-    'aten.polygamma': _polygamma,
-    'aten.rad2deg': _degrees,
-    'aten.real': linear.real,
-    'aten.resolve_conj': linear.alias,
-    'aten.resolve_neg': linear.alias,
-    'aten.round': _round,
+    **{f'aten.{name}': _renamed(_R[name], 'self') for name in _UNARY},
+    **{f'aten.{name}': _renamed(_R[name], 'self', 'other') for name in _BINARY},
+    **{f'aten.special_{name}': _renamed(op, 'self') for name, op in _SPECIAL.items()},
+    'aten.add': _add,
+    'aten.sub': _sub,
     'aten.rsub': _rsub,
-    'aten.sub': _scaled(arithmetic.sub),
-    'aten.where.self': select.where,
-    'aten.where.ScalarOther': select.where,
-    'aten.where.ScalarSelf': select.where,
-    'aten.where.Scalar': select.where,
+    'aten.div': _div,
+    'aten.pow': _renamed(arithmetic.pow_, 'self', 'exponent'),
+    'aten.float_power': _float_power,
+    'aten.round': _renamed(step.round_, 'self'),
+    'aten.where.self': _renamed(select.where, 'condition', 'self', 'other'),
+    'aten.where.ScalarOther': _renamed(select.where, 'condition', 'self', 'other'),
+    'aten.where.ScalarSelf': _renamed(select.where, 'condition', 'self', 'other'),
+    'aten.where.Scalar': _renamed(select.where, 'condition', 'self', 'other'),
+    'aten.clamp.default': _renamed(select.clamp, 'self'),
+    'aten.clamp.Tensor': _clamp_tensor,
+    'aten.clamp_min.default': _clamp_min,
+    'aten.clamp_min.Tensor': _renamed(select.clamp_min_tensor, 'self', 'min'),
+    'aten.clamp_max.default': _clamp_max,
+    'aten.clamp_max.Tensor': _renamed(select.clamp_max_tensor, 'self', 'max'),
+    'aten._conj': _renamed(linear.conj, 'self'),
+    'aten.conj': _renamed(linear.conj, 'self'),
+    'aten._conj_physical': _renamed(linear.conj, 'self'),
+    'aten.conj_physical': _renamed(linear.conj, 'self'),
+    'aten._neg_view': _renamed(arithmetic.neg, 'self'),
+    'aten.resolve_conj': _same,
+    'aten.resolve_neg': _same,
+    'aten.positive': _same,
+    'aten.complex': _renamed(complex_parts.complex_, 'real', 'imag'),
+    'aten.polar': _renamed(complex_parts.polar, 'abs', 'angle'),
+    'aten.polygamma': _renamed(special.polygamma, 'n', 'self'),
+    'aten.special_polygamma': _renamed(special.polygamma, 'n', 'self'),
+    'aten.mvlgamma': _renamed(special.mvlgamma, 'self'),
+    'aten.special_multigammaln': _renamed(special.mvlgamma, 'self'),
+    'aten.special_zeta': _renamed(special.zeta, 'self', 'other'),
+    'aten.special_xlog1py': _renamed(special.xlog1py, 'self', 'other'),
+    'aten.special_gammainc': _renamed(special.igamma, 'self', 'other'),
+    'aten.special_gammaincc': _renamed(special.igammac, 'self', 'other'),
+    'aten.logit': _renamed(special.logit, 'self'),
+    'aten.special_logit': _renamed(special.logit, 'self'),
+    'aten.lerp': _lerp,
+    'aten.addcmul': _addcmul,
+    'aten.addcdiv': _addcdiv,
+    'aten.nan_to_num': _renamed(remainder.nan_to_num, 'self'),
+    'aten.frexp': _frexp,
+    'aten.heaviside': _heaviside,
+    'aten.isclose': _isclose,
+    'aten.__lshift__': _renamed(logic.bitwise_left_shift, 'self', 'other'),
+    'aten.__rshift__': _renamed(logic.bitwise_right_shift, 'self', 'other'),
+    'aten.sigmoid_backward': _sigmoid_backward,
+    'aten.tanh_backward': _tanh_backward,
+    'aten.logit_backward': _logit_backward,
 }

@@ -1,8 +1,5 @@
 """ATen: convolutions and pooling, and what works on images beside."""
 
-# A builder has all parameters of its schema, also those that change no value.
-# ruff: noqa: ARG001
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from adjoint.core.node import Node, Number
 from adjoint.core.operand import as_node
 from adjoint.interop.aten.table import Builders
@@ -22,6 +24,7 @@ from adjoint.ops.ordering import (
     sort,
     topk,
 )  # fmt: skip
+from adjoint.ops.ranges import full_like
 from adjoint.ops.scatter import (
     index_copy,
     index_fill,
@@ -50,7 +53,7 @@ def _index(self: Node, indices: Index) -> Node:
 
 
 def _index_put(
-    self: Node, indices: Index, values: Node, accumulate: bool = False, unsafe: bool = False
+    self: Node, indices: Index, values: Node, accumulate: bool = False, *_: Any, **__: Any
 ) -> Node:
     return index_put(self, _parts(indices), values, accumulate)
 
@@ -79,8 +82,9 @@ def _masked_fill(self: Node, mask: Node, value: Node) -> Node:
 
 
 def _index_fill(self: Node, dim: int, index: Node, value: Node) -> Node:
-    slices = expand_as(_of_dtype(value, self), index_select(self, dim, index))
-    return index_copy(self, dim, index, slices)
+    # A choice, and not a copy: an entry that the index names twice counts once.
+    mask = index_fill(full_like(self, False, dtype=torch.bool), dim, index, True)
+    return where(mask, _of_dtype(value, self), self)
 
 
 def _index_add(self: Node, dim: int, index: Node, source: Node, *, alpha: Number = 1) -> Node:
@@ -104,11 +108,10 @@ def _segment_reduce(
     reduce: str,
     *,
     lengths: Node | None = None,
-    indices: Node | None = None,
     offsets: Node | None = None,
     axis: int = 0,
-    unsafe: bool = False,
     initial: float | None = None,
+    **_: Any,
 ) -> Node:
     return segment_reduce(data, reduce, lengths=lengths, offsets=offsets, axis=axis, initial=initial)
 
@@ -152,12 +155,16 @@ def _along(rank: Callable[..., Any]) -> Callable[..., Any]:
     return build
 
 
+def _gather(self: Node, dim: int, index: Node, **_: Any) -> Node:
+    return gather(self, dim, index)
+
+
 BUILDERS: Builders = {
     'aten.argsort.default': argsort,
     'aten.argsort.stable': _stable_argsort,
     'aten.bincount': bincount,
     'aten.bucketize': _bucketize,
-    'aten.gather': lambda self, dim, index, sparse_grad=False: gather(self, dim, index),
+    'aten.gather': _gather,
     'aten.histc': histc,
     'aten.index.Tensor': _index,
     'aten.index_add': _index_add,
