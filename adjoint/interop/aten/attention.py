@@ -10,7 +10,7 @@ from adjoint.ops.embedding import bag_index, embedding, embedding_bag, unembeddi
 from adjoint.ops.reduction import logsumexp
 from adjoint.ops.torch_names import detach
 
-__all__ = ['BUILDERS']
+__all__ = ['BUILDERS', 'embedding_backward']
 
 Some = Node | None
 
@@ -116,9 +116,10 @@ def _embedding(
     return embedding(weight, indices, padding_idx, scale_grad_by_freq)
 
 
-def _embedding_backward(
+def embedding_backward(
     grad_output: Node, indices: Node, num_weights: int, padding_idx: int, scale_grad_by_freq: bool
 ) -> Node:
+    """Return the cotangent of a table from those of its rows."""
     attrs = {
         'num_weights': num_weights,
         'padding_idx': padding_idx,
@@ -191,7 +192,7 @@ BUILDERS: Builders = {
     'aten._scaled_dot_product_efficient_attention': _efficient,
     'aten._scaled_dot_product_attention_math': _math,
     'aten.embedding': _embedding,
-    'aten.embedding_dense_backward': _embedding_backward,
+    'aten.embedding_dense_backward': embedding_backward,
     'aten._embedding_bag': _embedding_bag,
     'aten._embedding_bag_forward_only': _embedding_bag,
     'aten.embedding_bag.default': _embedding_bag,
