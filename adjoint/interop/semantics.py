@@ -19,6 +19,7 @@ from adjoint.interop.internals import (
     in_functorch,
     position,
 )  # fmt: skip
+from adjoint.interop.replaced import REPLACED
 
 __all__ = ['Recorder', 'Semantics', 'Trail']
 
@@ -156,7 +157,7 @@ class Semantics(TorchFunctionMode):
             raise self._recorder.refuse(*_REFUSED[func])
         if func == DATA_OF_A_TENSOR:
             return args[0].detach()
-        result = func(*args, **options)
+        result = REPLACED.get(func, func)(*args, **options)
         if func is torch.autograd.grad and not options.get('create_graph', False):
             return tuple(None if g is None else g.detach() for g in result)
         return result

@@ -1,7 +1,8 @@
-"""Bessel functions: of order 0 and 1 as in ``torch.special``, and of any order, which their derivatives need."""
+"""Bessel functions: those of ``torch.special``, and of any order, which their derivatives need."""
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -11,13 +12,43 @@ from adjoint.ops.elementwise import Partial, Unary
 from adjoint.ops.step import sign
 
 __all__ = [
-    'BesselI', 'BesselIe', 'BesselJ', 'BesselJ0', 'BesselJ1', 'BesselY0', 'BesselY1', 'I0', 'I0e', 'I1',
-    'I1e', 'ModifiedBesselK0', 'ModifiedBesselK1', 'ScaledModifiedBesselK0', 'ScaledModifiedBesselK1',
-    'SphericalBesselJ', 'SphericalBesselJ0', 'bessel_i', 'bessel_ie', 'bessel_j', 'bessel_j0',
-    'bessel_j1', 'bessel_y0', 'bessel_y1', 'i0', 'i0e', 'i1', 'i1e', 'modified_bessel_k0',
-    'modified_bessel_k1', 'scaled_modified_bessel_k0', 'scaled_modified_bessel_k1', 'spherical_bessel_j',
+    'I0',
+    'I1',
+    'BesselI',
+    'BesselIe',
+    'BesselJ',
+    'BesselJ0',
+    'BesselJ1',
+    'BesselY0',
+    'BesselY1',
+    'I0e',
+    'I1e',
+    'ModifiedBesselK0',
+    'ModifiedBesselK1',
+    'ScaledModifiedBesselK0',
+    'ScaledModifiedBesselK1',
+    'SphericalBesselJ',
+    'SphericalBesselJ0',
+    'bessel_i',
+    'bessel_ie',
+    'bessel_j',
+    'bessel_j0',
+    'bessel_j1',
+    'bessel_y0',
+    'bessel_y1',
+    'i0',
+    'i0e',
+    'i1',
+    'i1e',
+    'modified_bessel_k0',
+    'modified_bessel_k1',
+    'scaled_modified_bessel_k0',
+    'scaled_modified_bessel_k1',
+    'spherical_bessel_j',
     'spherical_bessel_j0',
 ]  # fmt: skip
+
+_kernels: Any = torch.special  # it ships no types
 
 
 def _unrecorded(x: torch.Tensor) -> torch.Tensor:
@@ -72,7 +103,10 @@ def _joined(
 
 
 def _upwards(
-    order: int, y0: torch.Tensor, y1: torch.Tensor, next_: Callable[..., torch.Tensor]
+    order: int,
+    y0: torch.Tensor,
+    y1: torch.Tensor,
+    next_: Callable[[int, torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Return the function of an order from those of order 0 and 1, by a recurrence."""
     for k in range(1, order):
@@ -94,7 +128,7 @@ class BesselJ(_OfOrder):
             return _series(_power(x, n), -x * x / 4, lambda k: k * (k + n))
 
         def far(x: torch.Tensor) -> torch.Tensor:
-            y0, y1 = torch.special.bessel_j0(x), torch.special.bessel_j1(x)
+            y0, y1 = _kernels.bessel_j0(x), _kernels.bessel_j1(x)
             return _upwards(n, y0, y1, lambda k, y0, y1: 2 * k / x * y1 - y0)
 
         # Below its order the recurrence loses digits.
@@ -114,7 +148,7 @@ class BesselJ0(_Bessel):
 
     name = 'bessel_j0'
     formula = 'besselj(0, x)'
-    kernel = torch.special.bessel_j0
+    kernel = _kernels.bessel_j0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -bessel_j1(x)
@@ -125,7 +159,7 @@ class BesselJ1(_Bessel):
 
     name = 'bessel_j1'
     formula = 'besselj(1, x)'
-    kernel = torch.special.bessel_j1
+    kernel = _kernels.bessel_j1
 
     def partial(self, y: Node, x: Node) -> Partial:
         return (bessel_j0(x) - bessel_j(x, 2)) * 0.5
@@ -136,7 +170,7 @@ class BesselY0(_Bessel):
 
     name = 'bessel_y0'
     formula = 'bessely(0, x)'
-    kernel = torch.special.bessel_y0
+    kernel = _kernels.bessel_y0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -bessel_y1(x)
@@ -147,7 +181,7 @@ class BesselY1(_Bessel):
 
     name = 'bessel_y1'
     formula = 'bessely(1, x)'
-    kernel = torch.special.bessel_y1
+    kernel = _kernels.bessel_y1
 
     def partial(self, y: Node, x: Node) -> Partial:
         return bessel_y0(x) - y / x
@@ -158,7 +192,7 @@ def _bessel_ie(n: int, x: torch.Tensor) -> torch.Tensor:
         return _series(_power(x, n) * torch.exp(-x.abs()), x * x / 4, lambda k: k * (k + n))
 
     def far(x: torch.Tensor) -> torch.Tensor:
-        y0, y1 = torch.special.i0e(x), torch.special.i1e(x)
+        y0, y1 = _kernels.i0e(x), _kernels.i1e(x)
         return _upwards(n, y0, y1, lambda k, y0, y1: y0 - 2 * k / x * y1)
 
     return _joined(x, 2 * n + 10, near, far)
@@ -201,7 +235,7 @@ class I0(Unary):
 
     name = 'i0'
     formula = 'besseli(0, x)'
-    kernel = torch.special.i0
+    kernel = _kernels.i0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return i1(x)
@@ -212,7 +246,7 @@ class I1(Unary):
 
     name = 'i1'
     formula = 'besseli(1, x)'
-    kernel = torch.special.i1
+    kernel = _kernels.i1
 
     def partial(self, y: Node, x: Node) -> Partial:
         return (i0(x) + bessel_i(x, 2)) * 0.5
@@ -228,7 +262,7 @@ class I0e(Unary):
 
     name = 'i0e'
     formula = 'exp(-Abs(x))*besseli(0, x)'
-    kernel = torch.special.i0e
+    kernel = _kernels.i0e
 
     def partial(self, y: Node, x: Node) -> Partial:
         return i1e(x) - sign(x) * y
@@ -239,7 +273,7 @@ class I1e(Unary):
 
     name = 'i1e'
     formula = 'exp(-Abs(x))*besseli(1, x)'
-    kernel = torch.special.i1e
+    kernel = _kernels.i1e
 
     def partial(self, y: Node, x: Node) -> Partial:
         return (i0e(x) + bessel_ie(x, 2)) * 0.5 - sign(x) * y
@@ -250,7 +284,7 @@ class ModifiedBesselK0(_Bessel):
 
     name = 'modified_bessel_k0'
     formula = 'besselk(0, x)'
-    kernel = torch.special.modified_bessel_k0
+    kernel = _kernels.modified_bessel_k0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -modified_bessel_k1(x)
@@ -261,7 +295,7 @@ class ModifiedBesselK1(_Bessel):
 
     name = 'modified_bessel_k1'
     formula = 'besselk(1, x)'
-    kernel = torch.special.modified_bessel_k1
+    kernel = _kernels.modified_bessel_k1
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -modified_bessel_k0(x) - y / x
@@ -272,7 +306,7 @@ class ScaledModifiedBesselK0(_Bessel):
 
     name = 'scaled_modified_bessel_k0'
     formula = 'exp(x)*besselk(0, x)'
-    kernel = torch.special.scaled_modified_bessel_k0
+    kernel = _kernels.scaled_modified_bessel_k0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return y - scaled_modified_bessel_k1(x)
@@ -283,7 +317,7 @@ class ScaledModifiedBesselK1(_Bessel):
 
     name = 'scaled_modified_bessel_k1'
     formula = 'exp(x)*besselk(1, x)'
-    kernel = torch.special.scaled_modified_bessel_k1
+    kernel = _kernels.scaled_modified_bessel_k1
 
     def partial(self, y: Node, x: Node) -> Partial:
         return y - scaled_modified_bessel_k0(x) - y / x
@@ -317,7 +351,7 @@ class SphericalBesselJ0(_Bessel):
 
     name = 'spherical_bessel_j0'
     formula = 'sin(x)/x'
-    kernel = torch.special.spherical_bessel_j0
+    kernel = _kernels.spherical_bessel_j0
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -spherical_bessel_j(x, 1)

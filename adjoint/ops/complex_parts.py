@@ -74,8 +74,8 @@ class Angle(Unary):
 
     Notes
     -----
-    Nothing flows for real ``x``. The derivative at 0 is taken as 0. The cotangent is ``ct * 1j * x / |x|**2``,
-    torch's convention.
+    Nothing flows for real ``x``. The derivative at 0 is taken as 0. The cotangent is
+    ``ct * 1j * x / |x|**2``, torch's convention.
     """
 
     kernel = torch.angle

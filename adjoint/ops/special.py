@@ -23,6 +23,8 @@ __all__ = [
     'logaddexp2', 'logit', 'mvlgamma', 'ndtr', 'ndtri', 'polygamma', 'sinc', 'xlog1py', 'xlogy', 'zeta',
 ]  # fmt: skip
 
+_kernels: Any = torch.special  # it ships no types
+
 
 class Lgamma(Unary):
     """The logarithm of the absolute value of the gamma function; infinite at 0, -1, -2, ..."""
@@ -47,7 +49,7 @@ class Digamma(Unary):
 class Polygamma(Unary):
     """The derivative of order ``n`` of ``digamma``."""
 
-    def __call__(self, n: int, x: Operand) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] torch's order
+    def __call__(self, n: int, x: Operand) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] as torch
         """Build the node.
 
         Parameters
@@ -63,7 +65,7 @@ class Polygamma(Unary):
         (x,), n = input_values, node.attrs['n']
         if n == 1:
             # The kernel of torch for this order has ten digits only.
-            return torch.special.zeta(2.0, x)
+            return _kernels.zeta(2.0, x)
         return torch.polygamma(n, x)
 
     def partial(self, y: Node, x: Node) -> Partial:
@@ -104,7 +106,7 @@ class Zeta(Binary):
     for it fails.
     """
 
-    kernel = torch.special.zeta
+    kernel = _kernels.zeta
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         by_exponent = underived(a, 'zeta by its exponent') if isinstance(a, Node) else None
@@ -167,7 +169,7 @@ class Erfcx(Unary):
     """``exp(x**2) * erfc(x)``, without overflow for large ``x``."""
 
     formula = 'exp(x**2)*erfc(x)'
-    kernel = torch.special.erfcx
+    kernel = _kernels.erfcx
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 2 * x * y - 2 / math.sqrt(math.pi)
@@ -192,7 +194,7 @@ class Ndtri(Unary):
     """The inverse of ``ndtr``, infinite at 0 and 1, nan outside."""
 
     formula = 'sqrt(2)*erfinv(2*x - 1)'
-    kernel = torch.special.ndtri
+    kernel = _kernels.ndtri
 
     def partial(self, y: Node, x: Node) -> Partial:
         return exp(y * y * 0.5) * math.sqrt(2 * math.pi)
@@ -202,7 +204,7 @@ class LogNdtr(Unary):
     """The logarithm of ``ndtr``, accurate in the lower tail."""
 
     formula = 'log(erfc(-x/sqrt(2))/2)'
-    kernel = torch.special.log_ndtr
+    kernel = _kernels.log_ndtr
 
     def partial(self, y: Node, x: Node) -> Partial:
         return math.sqrt(2 / math.pi) / erfcx(x * -math.sqrt(0.5))
@@ -217,7 +219,7 @@ class Entr(Unary):
     """
 
     formula = '-x*log(x)'
-    kernel = torch.special.entr
+    kernel = _kernels.entr
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -log(x) - 1
@@ -284,7 +286,7 @@ class Xlog1py(Binary):
     """
 
     formula = 'a*log(1 + b)'
-    kernel = torch.special.xlog1py
+    kernel = _kernels.xlog1py
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if not isinstance(b, Node):

@@ -32,7 +32,7 @@ class FftC2c(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
-        dim = list(node.attrs['dim'])
+        dim = _axes(node, x)
         if not x.is_complex():
             msg = f'fft_c2c transforms complex numbers, and got {x.dtype}: use fft_r2c'
             raise RuntimeError(msg)
@@ -54,7 +54,7 @@ class FftR2c(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
-        dim = list(node.attrs['dim'])
+        dim = _axes(node, x)
         return torch.ops.aten._fft_r2c(x, dim, node.attrs['normalization'], node.attrs['onesided'])  # noqa: SLF001 torch's name
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
@@ -108,7 +108,7 @@ class FftC2rAdjoint(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (ct,) = input_values
-        dim: list[int] = list(node.attrs['dim'])
+        dim = _axes(node, ct)
         half = torch.ops.aten._fft_r2c(ct, dim, node.attrs['normalization'], True)  # noqa: SLF001 torch's name
         return _scaled(half, dim[-1], ct.shape[dim[-1]], 2.0)
 
@@ -116,8 +116,13 @@ class FftC2rAdjoint(Linear):
         return (Node([ct], fft_c2r, node.attrs),)
 
 
+def _axes(node: Node, x: torch.Tensor) -> list[int]:
+    """Return the axes counted from the front, as the kernels take them."""
+    return [d % x.ndim for d in node.attrs['dim']]
+
+
 def _to_real(node: Node, x: torch.Tensor, size: int) -> torch.Tensor:
-    return torch.ops.aten._fft_c2r(x, list(node.attrs['dim']), node.attrs['normalization'], size)  # noqa: SLF001 torch's name
+    return torch.ops.aten._fft_c2r(x, _axes(node, x), node.attrs['normalization'], size)  # noqa: SLF001 torch's name
 
 
 def _scaled(half: torch.Tensor, axis: int, size: int, factor: float) -> torch.Tensor:

@@ -57,7 +57,9 @@ ALIASES: Mapping[str, str] = MappingProxyType({
 # Ops that are elementwise but stand for parts of rules, or for a form of another op.
 _LEFT_OUT = frozenset({
     'add_by_const', 'mul_by_const', 'div_by_const', 'preference', 'in_range', 'greater', 'greater_equal',
-    'sgn',
+    'sgn', 'angle', 'clamp_max_tensor', 'clamp_min_tensor', 'equal', 'frexp_scale',
+    # These take a whole number beside their operand.
+    'bessel_i', 'bessel_ie', 'bessel_j', 'mvlgamma', 'polygamma', 'spherical_bessel_j',
 })  # fmt: skip
 
 _FOLDED: Mapping[type[ast.operator], Any] = {

@@ -12,7 +12,8 @@ import torch
 
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node
-from adjoint.ops import registry
+from adjoint.core.op import Op
+from adjoint.ops import bessel, registry, special
 from adjoint.ops.arithmetic import neg, reciprocal, rsqrt, sqrt, square
 from adjoint.ops.creation import constant
 from adjoint.ops.elementwise import Binary, Elementwise
@@ -275,6 +276,39 @@ def _any(part: Any, built: _Built) -> _Value:
     return functools.reduce(lambda a, b: gt(a + b, 0), [built[x] for x in part.args])
 
 
+def _polygamma(part: Any, built: _Built) -> _Value:
+    order, x = part.args
+    return special.polygamma(int(order), built[x]) if order else special.digamma(built[x])
+
+
+def _bessel(first: Op, second: Op, further: Callable[[Any, int], Node]) -> Callable[[Any, _Built], _Value]:
+    """A Bessel function of a whole order: the two that are ops, and what the others are."""
+
+    def build(part: Any, built: _Built) -> _Value:
+        order, x = part.args
+        if not order.is_Integer:
+            raise UnsupportedOpError(f'{_shortened(part)} has no op here: the order is no whole number')
+        n, operand = abs(int(order)), built[x]
+        value = (first, second)[n](operand) if n < 2 else further(operand, n)  # noqa: PLR2004 the two
+        # Of the negative orders, only the odd ones of J and Y differ.
+        differs = order < 0 and n % 2 and part.func in {sympy.besselj, sympy.bessely}
+        return -value if differs else value
+
+    return build
+
+
+def _upwards(first: Op, second: Op, sign: int) -> Callable[[Any, int], Node]:
+    """A function of the second kind by the recurrence in its order, upwards, where it loses nothing."""
+
+    def further(x: Any, order: int) -> Node:
+        below, value = first(x), second(x)
+        for k in range(1, order):
+            below, value = value, value * (2 * k) / x + (below if sign > 0 else -below)
+        return value
+
+    return further
+
+
 _BUILDERS: Mapping[Any, Callable[[Any, _Built], _Value]] = MappingProxyType({
     sympy.Add: _add,
     sympy.Mul: _mul,
@@ -295,6 +329,17 @@ _BUILDERS: Mapping[Any, Callable[[Any, _Built], _Value]] = MappingProxyType({
     sympy.conjugate: lambda part, built: conj(built[part.args[0]]),
     sympy.re: lambda part, built: real(built[part.args[0]]),
     sympy.im: lambda part, built: imag(built[part.args[0]]),
+    sympy.polygamma: _polygamma,
+    sympy.besselj: _bessel(bessel.bessel_j0, bessel.bessel_j1, bessel.bessel_j),
+    sympy.besseli: _bessel(bessel.i0, bessel.i1, bessel.bessel_i),
+    sympy.bessely: _bessel(
+        bessel.bessel_y0, bessel.bessel_y1, _upwards(bessel.bessel_y0, bessel.bessel_y1, -1)
+    ),
+    sympy.besselk: _bessel(
+        bessel.modified_bessel_k0,
+        bessel.modified_bessel_k1,
+        _upwards(bessel.modified_bessel_k0, bessel.modified_bessel_k1, 1),
+    ),
     sympy.sec: lambda part, built: 1 / cos(built[part.args[0]]),
     sympy.csc: lambda part, built: 1 / sin(built[part.args[0]]),
     sympy.cot: lambda part, built: 1 / tan(built[part.args[0]]),

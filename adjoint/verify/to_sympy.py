@@ -12,11 +12,14 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.ops.arithmetic import sgn
+from adjoint.ops.bessel import bessel_i, bessel_ie, bessel_j, spherical_bessel_j
 from adjoint.ops.creation import constant, ones_like, placeholder, zeros_like
 from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.formula import exact_number, formula_of
 from adjoint.ops.linear import cast, conj, expand_as, expand_like, imag, real, sum_to_like
+from adjoint.ops.logic import isfinite, isinf, isnan, logical_and, logical_not, logical_or
 from adjoint.ops.select import clamp, in_range, where
+from adjoint.ops.special import polygamma
 from adjoint.ops.step import (
     eq,
     ge,
@@ -239,6 +242,22 @@ def _truncated(_: Node, operands: Sequence[Any]) -> Any:
     return sympy.sign(x) * sympy.floor(sympy.Abs(x))
 
 
+def _bessel(function: Callable[[Any, Any], Any]) -> Callable[[Node, Sequence[Any]], Any]:
+    return lambda node, operands: function(sympy.Integer(node.attrs['order']), operands[0])
+
+
+def _scaled_besseli(order: Any, x: Any) -> Any:
+    return sympy.exp(-sympy.Abs(x)) * sympy.besseli(order, x)
+
+
+def _spherical(order: Any, x: Any) -> Any:
+    return sympy.expand_func(sympy.jn(order, x))
+
+
+def _logical(connective: Callable[..., Any]) -> Callable[[Node, Sequence[Any]], Any]:
+    return lambda node, operands: connective(*map(_as_condition, _operands(node, operands)))
+
+
 # What is left of the complex ops in a real graph.
 _REAL: Mapping[Op, Callable[[Any], Any]] = MappingProxyType({
     conj: lambda x: x,
@@ -269,6 +288,17 @@ _SPECIAL: Mapping[Op, Callable[[Node, Sequence[Any]], Any]] = MappingProxyType({
     greater_equal: _comparison(sympy.Ge),
     preference: _comparison(_preference),
     where: _where,
+    isnan: lambda _, __: sympy.false,
+    isinf: lambda _, __: sympy.false,
+    isfinite: lambda _, __: sympy.true,
+    logical_and: _logical(sympy.And),
+    logical_or: _logical(sympy.Or),
+    logical_not: _logical(sympy.Not),
+    polygamma: lambda node, operands: sympy.polygamma(node.attrs['n'], operands[0]),
+    bessel_j: _bessel(sympy.besselj),
+    bessel_i: _bessel(sympy.besseli),
+    bessel_ie: _bessel(_scaled_besseli),
+    spherical_bessel_j: _bessel(_spherical),
     clamp: _clamp,
     in_range: _in_range,
 })  # fmt: skip

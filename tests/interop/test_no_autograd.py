@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import adjoint as ad
-from tests import opinfo
+from tests.opinfo import op_db
+from tests.opinfo_claims import full_name, trial
 
 # Fast, and from every family: elementwise, reductions, products, indexing, linear algebra, networks.
 NAMES = (
@@ -61,9 +62,9 @@ def test_the_fixture_breaks_autograd() -> None:
 @pytest.mark.usefixtures('broken_autograd')
 @pytest.mark.parametrize('name', NAMES)
 def test_an_operator_is_differentiated_without_autograd(name: str) -> None:
-    op = next(o for o in opinfo.op_db if opinfo.full_name(o) == name)
-    sample = list(op.sample_inputs('cpu', torch.float64, requires_grad=True))[0]
-    made = opinfo.trial(op, sample)
+    op = next(o for o in op_db if full_name(o) == name)
+    sample, *_ = op.sample_inputs('cpu', torch.float64, requires_grad=True)
+    made = trial(op, sample)
     assert made is not None
     graph = ad.from_torch(made.function, *[x.detach() for x in made.inputs])
     moving = [v for v, x in zip(graph.variables, made.inputs, strict=True) if x.requires_grad]

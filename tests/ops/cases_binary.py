@@ -277,7 +277,12 @@ BOUNDS = {
         select.fmax,
         _of_tensors(torch.fmax),
         REAL,
-        at([1.0, 0.0, _nan, 1.0, _nan], [1.0, 2.0, 1.0, _nan, _nan], [1.0, 0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0, 0.0]),
+        at(
+            [1.0, 0.0, _nan, 1.0, _nan],
+            [1.0, 2.0, 1.0, _nan, _nan],
+            [1.0, 0.0, 0.0, 1.0, 1.0],
+            [0.0, 1.0, 1.0, 0.0, 0.0],
+        ),
         (sample(t([1.0, 0.0, _nan]), 1.0, smooth=False), (t([1.0, 0.0, 0.0]),)),
         (sample(t([1.0]), _nan, smooth=False), (t([1.0]),)),
         constants=(0.2, -0.4),
@@ -286,7 +291,12 @@ BOUNDS = {
         select.fmin,
         _of_tensors(torch.fmin),
         REAL,
-        at([1.0, 2.0, _nan, 1.0, _nan], [1.0, 0.0, 1.0, _nan, _nan], [1.0, 0.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0, 0.0]),
+        at(
+            [1.0, 2.0, _nan, 1.0, _nan],
+            [1.0, 0.0, 1.0, _nan, _nan],
+            [1.0, 0.0, 0.0, 1.0, 1.0],
+            [0.0, 1.0, 1.0, 0.0, 0.0],
+        ),
         constants=(0.2, -0.4),
     ),
     'clamp_min_tensor': binary(
@@ -314,7 +324,12 @@ BOUNDS = {
         torch.clamp,
         conventions=[
             (
-                sample(t([1.0, 2.0, 0.0, 5.0, 1.5]), t([1.0, 1.0, 1.0, 2.0, 2.0]), t([2.0, 2.0, 1.0, 1.0, 1.0]), smooth=False),
+                sample(
+                    t([1.0, 2.0, 0.0, 5.0, 1.5]),
+                    t([1.0, 1.0, 1.0, 2.0, 2.0]),
+                    t([2.0, 2.0, 1.0, 1.0, 1.0]),
+                    smooth=False,
+                ),
                 (t([1.0, 1.0, 0.0, 0.0, 0.0]), t([0.0] * 5), t([0.0, 0.0, 0.0, 1.0, 1.0])),
             )
         ],
@@ -323,23 +338,35 @@ BOUNDS = {
 }
 
 # Away from the jumps.
-_PAIRS = [(t([5.3, -5.3, 5.3, -5.3]), t([2.1, 2.1, -2.1, -2.1])), (t([[7.7], [-0.4]]), t([3.3, -0.9])), (t(4.5), t(2.0))]
+_PAIRS = [
+    (t([5.3, -5.3, 5.3, -5.3]), t([2.1, 2.1, -2.1, -2.1])),
+    (t([[7.7], [-0.4]]), t([3.3, -0.9])),
+    (t(4.5), t(2.0)),
+]
 
-REMAINDERS = {
-    name: Case(
-        op,
-        [*(sample(a, b) for a, b in _PAIRS), sample(t([5.3, -5.3]), 2), sample(7.5, t([2.0, -3.4])), sample(spread(0), t(1.0))],
+_JUMPS = t([4.0, -4.5, 1.0]), t([2.0, 2.0, 0.0])
+
+
+def remaining(
+    build: Callable[..., Node], reference: Callable[..., torch.Tensor], by_a: list[float], by_b: list[float]
+) -> Case:
+    """Quotients and remainders; the gradients at jumps, and where the divisor is 0."""
+    numbers = [sample(t([5.3, -5.3]), 2), sample(7.5, t([2.0, -3.4]))]
+    return Case(
+        build,
+        [*(sample(a, b) for a, b in _PAIRS), *numbers, sample(spread(0), t(1.0))],
         _of_tensors(reference),
-        conventions=conventions,
+        conventions=[(sample(*_JUMPS, smooth=False), (t(by_a), t(by_b)))],
         refusals=[STRING, LEFT_STRING, MISFIT],
     )
-    for name, op, reference, conventions in [
-        ('fmod', remainder.fmod, torch.fmod, [at([4.0, -4.5, 1.0], [2.0, 2.0, 0.0], [1.0] * 3, [-2.0, 2.0, -_inf])]),
-        ('remainder', remainder.remainder, torch.remainder, [at([4.0, -4.5, 1.0], [2.0, 2.0, 0.0], [1.0] * 3, [-2.0, 3.0, -_inf])]),
-        ('floor_divide', step.floor_divide, torch.floor_divide, [at([4.0, -4.5], [2.0, 2.0], [0.0] * 2, [0.0] * 2)]),
-        ('trunc_divide', step.trunc_divide, _trunc_divide, [at([4.0, -4.5], [2.0, 2.0], [0.0] * 2, [0.0] * 2)]),
-    ]
-}  # fmt: skip
+
+
+REMAINDERS = {
+    'fmod': remaining(remainder.fmod, torch.fmod, [1.0] * 3, [-2.0, 2.0, -_inf]),
+    'remainder': remaining(remainder.remainder, torch.remainder, [1.0] * 3, [-2.0, 3.0, -_inf]),
+    'floor_divide': remaining(step.floor_divide, torch.floor_divide, [0.0] * 3, [0.0] * 3),
+    'trunc_divide': remaining(step.trunc_divide, _trunc_divide, [0.0] * 3, [0.0] * 3),
+}
 
 PARTS = {
     'copysign': binary(
@@ -359,11 +386,11 @@ PARTS = {
         remainder.ldexp, _of_tensors(torch.ldexp), REAL, at([0.0], [0.0], [1.0], [0.0]), constants=(2, -0.5)
     ),
     'ldexp/integer': Case(
-        remainder.ldexp, [sample(spread(2, 3), torch.tensor([1, 0, 3])), sample(spread(2), 3)],
+        remainder.ldexp,
+        [sample(spread(2, 3), torch.tensor([1, 0, 3])), sample(spread(2), 3)],
         _of_tensors(torch.ldexp),
         # Torch makes it 2**-2 of integers, which is 0.
         conventions=[(sample(t([1.0]), torch.tensor([-2])), (t([0.25]),))],
-    
     ),
 }
 

@@ -31,7 +31,9 @@ CASES: dict[str, Case] = {
         refusals=[_MIXED, _STRING, _MISFIT],
     ),
     'polar/repeated': Case(
-        lambda x: complex_parts.polar(x, x), [sample(spread(2, 2, low=0.31, high=2.43))], lambda x: torch.polar(x, x)
+        lambda x: complex_parts.polar(x, x),
+        [sample(spread(2, 2, low=0.31, high=2.43))],
+        lambda x: torch.polar(x, x),
     ),
     'angle': Case(
         complex_parts.angle,

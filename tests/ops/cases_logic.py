@@ -19,7 +19,12 @@ _odd = t([0.0, -0.0, 1.5, -2.0, _inf, -_inf, _nan])
 
 def test_of(build: Callable[..., Any], reference: Callable[..., torch.Tensor], *more: torch.Tensor) -> Case:
     """A test of single entries; nothing flows to them."""
-    samples = [sample(_odd, smooth=False), sample(spread(3, 2).mT), sample(spread(0, 2)), sample(t(0.0), smooth=False)]
+    samples = [
+        sample(_odd, smooth=False),
+        sample(spread(3, 2).mT),
+        sample(spread(0, 2)),
+        sample(t(0.0), smooth=False),
+    ]
     return Case(
         build,
         [*samples, *(sample(x, smooth=False) for x in (i([[0, -3]]), *more))],
@@ -41,10 +46,20 @@ def of_truth(build: Callable[..., Any], reference: Callable[..., torch.Tensor]) 
 
 
 def of_bits(
-    build: Callable[..., Any], reference: Callable[..., torch.Tensor], *, booleans: bool = True, top: int = 2**40
+    build: Callable[..., Any],
+    reference: Callable[..., torch.Tensor],
+    *,
+    booleans: bool = True,
+    top: int = 2**40,
 ) -> Case:
     a, b = i([0, 5, -6, top]), i([3, 12, 10, 7])
-    samples = [sample(a, b), sample(a[:, None], b[:2]), sample(a, 6), sample(i([])[None], i([[2], [3]])), sample(i(5), i(3))]
+    samples = [
+        sample(a, b),
+        sample(a[:, None], b[:2]),
+        sample(a, 6),
+        sample(i([])[None], i([[2], [3]])),
+        sample(i(5), i(3)),
+    ]
     samples += [sample(3, b)]
     if booleans:
         samples += [sample(a > 0, b > 5), sample(a > 0, True)]
@@ -64,13 +79,21 @@ TESTS = {
     'logical_not': test_of(logic.logical_not, torch.logical_not, z([1j, 0])),
     'bitwise_not': Case(
         logic.bitwise_not,
-        [sample(i([0, 5, -6])), sample(torch.tensor([[True], [False]])), sample(torch.tensor(7, dtype=torch.uint8))],
+        [
+            sample(i([0, 5, -6])),
+            sample(torch.tensor([[True], [False]])),
+            sample(torch.tensor(7, dtype=torch.uint8)),
+        ],
         torch.bitwise_not,
         refusals=[NO_STRING],
     ),
     'frexp_exponent': Case(
         logic.frexp_exponent,
-        [sample(t([0.0, 1.0, -3.7, 1e-300, 1024.0]), smooth=False), sample(spread(0)), sample(t(0.3).float())],
+        [
+            sample(t([0.0, 1.0, -3.7, 1e-300, 1024.0]), smooth=False),
+            sample(spread(0)),
+            sample(t(0.3).float()),
+        ],
         lambda x: torch.frexp(x).exponent,
         refusals=[NO_STRING],
     ),

@@ -109,14 +109,18 @@ GAMMA = {
 ERROR_FUNCTION = {
     'erfinv': small(special.erfinv, torch.erfinv, INSIDE, at([1.0, -1.0, 2.0], [_inf, _inf, _nan])),
     'erfcx': small(special.erfcx, S.erfcx, REAL, at([-_inf], [-_inf])),
-    'ndtr': small(special.ndtr, lambda x: torch.erfc(-x / math.sqrt(2)) / 2, REAL, at([_inf, -_inf], [0.0, 0.0])),
+    'ndtr': small(
+        special.ndtr, lambda x: torch.erfc(-x / math.sqrt(2)) / 2, REAL, at([_inf, -_inf], [0.0, 0.0])
+    ),
     'ndtri': small(special.ndtri, S.ndtri, (0.13, 0.91), at([0.0, 1.0], [_inf, _inf])),
     'log_ndtr': small(special.log_ndtr, S.log_ndtr, (-2.53, 1.71), at([40.0], [0.0])),
 }
 
 LOGARITHMS = {
     'entr': small(special.entr, S.entr, POSITIVE, at([0.0, -1.0, 1.0], [_inf, _nan, -1.0])),
-    'logit': small(special.logit, torch.logit, (0.13, 0.91), at([0.0, 1.0, -1.0, 0.5], [_inf, _inf, _nan, 4.0])),
+    'logit': small(
+        special.logit, torch.logit, (0.13, 0.91), at([0.0, 1.0, -1.0, 0.5], [_inf, _inf, _nan, 4.0])
+    ),
     'logit/eps': Case(
         special.logit,
         [sample(t([0.1, 0.3, 0.5, 0.95]), 0.2), sample(t(0.4), eps=1e-3)],
@@ -146,7 +150,9 @@ LOGARITHMS = {
         special.logaddexp,
         lambda a, b: torch.logaddexp(*map(_tensor, (a, b))),
         REAL,
-        at_both([-_inf, _inf, 800.0, 0.0], [-_inf, _inf, -800.0, 0.0], [0.5, 0.5, 1.0, 0.5], [0.5, 0.5, 0.0, 0.5]),
+        at_both(
+            [-_inf, _inf, 800.0, 0.0], [-_inf, _inf, -800.0, 0.0], [0.5, 0.5, 1.0, 0.5], [0.5, 0.5, 0.0, 0.5]
+        ),
         at_both([-_inf, _inf], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]),
     ),
     'logaddexp/complex': Case(

@@ -135,9 +135,14 @@ KINKED = {
     'frac': unary(remainder.frac, torch.frac, REAL, at([0.0, 1.0, -2.0], [1.0] * 3), is_complex=False),
     'frexp_mantissa': Case(
         remainder.frexp_mantissa,
-        [sample(t([0.3, -0.7, 5.3])), sample(t(1e-4), smooth=False), sample(spread(0)), sample(spread(3, 2).mT)],
+        [
+            sample(t([0.3, -0.7, 5.3])),
+            sample(t(1e-4), smooth=False),
+            sample(spread(0)),
+            sample(spread(3, 2).mT),
+        ],
         lambda x: torch.frexp(x).mantissa,
-        conventions=[at([0.0, 1.0, 3.0, -2.0**500], [1.0, 0.5, 0.25, 2.0**-501])],
+        conventions=[at([0.0, 1.0, 3.0, -(2.0**500)], [1.0, 0.5, 0.25, 2.0**-501])],
         refusals=[NO_STRING, NO_LIST],
     ),
     'frexp_scale': Case(

@@ -25,7 +25,12 @@ OTHERS = ['gt', 'ge', 'lt', 'le', 'eq', 'ne', 'greater', 'greater_equal', 'prefe
 # Inside the domain, without kinks, of both signs where the function has them.
 PLACES = {
     **dict.fromkeys(['acosh'], (1.1, 1.9, 3.0)),
-    **dict.fromkeys(['log', 'log2', 'log10', 'sqrt', 'rsqrt', 'pow'], (0.2, 0.9, 2.5)),
+    **dict.fromkeys(['log', 'log2', 'log10', 'sqrt', 'rsqrt', 'pow', 'xlogy', 'entr'], (0.2, 0.9, 2.5)),
+    **dict.fromkeys(['bessel_y0', 'bessel_y1', 'modified_bessel_k0'], (0.2, 0.9, 2.5)),
+    **dict.fromkeys(['modified_bessel_k1', 'scaled_modified_bessel_k0'], (0.2, 0.9, 2.5)),
+    **dict.fromkeys(['scaled_modified_bessel_k1'], (0.2, 0.9, 2.5)),
+    **dict.fromkeys(['ndtri', 'logit'], (0.2, 0.5, 0.9)),
+    **dict.fromkeys(['lgamma', 'digamma'], (0.2, 0.9, 2.5)),
 }
 ANYWHERE = (-0.7, 0.4, 0.85)
 
@@ -67,7 +72,9 @@ def test_gradient_graph_and_closed_form_are_the_same_function(name: str):
             torch.testing.assert_close(found.expand_as(expected), expected, rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize('name', ['sin', 'tanh', 'gelu', 'pow', 'atan2', 'hypot', 'softplus'])
+@pytest.mark.parametrize(
+    'name', ['sin', 'tanh', 'gelu', 'pow', 'atan2', 'hypot', 'softplus', 'lgamma', 'bessel_j1', 'i1', 'xlogy']
+)
 def test_second_derivatives_agree_too(name: str):
     variables, values = operands(name)
     y = ad.registry()[name](*variables)

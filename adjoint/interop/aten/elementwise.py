@@ -52,9 +52,12 @@ def _div(self: Any, other: Any, rounding_mode: str | None = None) -> Node:
 
 
 def _clamp_tensor(self: Node, min: Node | None = None, max: Node | None = None) -> Node:
-    if min is None:
-        return select.clamp_max_tensor(self, max)
-    return select.clamp_min_tensor(self, min) if max is None else blend.clamp_tensor(self, min, max)
+    if min is not None and max is not None:
+        return blend.clamp_tensor(self, min, max)
+    if min is not None:
+        return select.clamp_min_tensor(self, min)
+    # Torch refuses a call without bounds.
+    return self if max is None else select.clamp_max_tensor(self, max)
 
 
 def _clamp_min(self: Node, min: Any) -> Node:
@@ -86,22 +89,25 @@ def _heaviside(self: Node, values: Node) -> Node:
 
 
 def _float_power(self: Any, exponent: Any) -> Node:
-    parts = [_dtype(x).is_complex if isinstance(x, Node) else isinstance(x, complex) for x in (self, exponent)]
+    parts = [
+        _dtype(x).is_complex if isinstance(x, Node) else isinstance(x, complex) for x in (self, exponent)
+    ]
     dtype = torch.complex128 if any(parts) else torch.float64
     base, power = (linear.cast(x, dtype) if isinstance(x, Node) else x for x in (self, exponent))
     return arithmetic.pow_(base, power)
 
 
 def _dtype(x: Node) -> torch.dtype:
-    # The nodes of an import are typed.
-    return torch.get_default_dtype() if x.dtype is None else x.dtype
+    return x.dtype
 
 
 def _same(self: Node) -> Node:
     return self
 
 
-def _isclose(self: Node, other: Node, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Node:
+def _isclose(
+    self: Node, other: Node, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Node:
     near = step.le(arithmetic.abs_(self - other), atol + rtol * arithmetic.abs_(other))
     close = logic.logical_or(step.eq(self, other), logic.logical_and(logic.isfinite(other), near))
     if not equal_nan:

@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
+
 from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
 from adjoint.ops import loss
 from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import zeros_like
-from adjoint.ops.reduction import sum_
-from adjoint.ops.shape import transpose
+from adjoint.ops.reduction import mean, sum_
+from adjoint.ops.select import clamp, where
+from adjoint.ops.shape import squeeze, transpose, unsqueeze
+from adjoint.ops.step import eq
 
 __all__ = ['BUILDERS']
 
@@ -101,6 +105,27 @@ def _ctc(
     return found, None
 
 
+def _ctc_reduced(
+    log_probs: Node,
+    targets: Node,
+    input_lengths: Sequence[int] | Node,
+    target_lengths: Sequence[int] | Node,
+    blank: int = 0,
+    reduction: int = 1,
+    zero_infinity: bool = False,
+) -> Node:
+    is_one = log_probs.type is not None and len(log_probs.type.shape or ()) == 2  # noqa: PLR2004 no batch
+    batch = unsqueeze(log_probs, 1) if is_one else log_probs
+    losses = loss.ctc_nll(batch, targets, input_lengths, target_lengths, blank, zero_infinity)
+    if zero_infinity:
+        losses = where(eq(losses, float('inf')), 0.0, losses)
+    if reduction == 1:
+        lengths = target_lengths if isinstance(target_lengths, Node) else torch.tensor(list(target_lengths))
+        counts = clamp(lengths, min=1)
+        return mean(losses / counts)
+    return squeeze(losses, 0) if is_one and reduction == 0 else loss.reduced(losses, _REDUCTIONS[reduction])
+
+
 def _linear_cross_entropy(
     input: Node,
     linear_weight: Node,
@@ -150,6 +175,7 @@ BUILDERS: Builders = {
     'aten.multilabel_margin_loss': _multilabel_margin,
     'aten.multilabel_margin_loss_forward': _multilabel_margin_forward,
     'aten._ctc_loss': _ctc,
+    'aten.ctc_loss': _ctc_reduced,
     'torch_nn._linear_cross_entropy_batch_chunked': _linear_cross_entropy,
     'torch_nn._linear_cross_entropy_batch_chunked_no_reduction': _linear_cross_entropy_unreduced,
 }
