@@ -13,7 +13,7 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Step
 from adjoint.ops.index import gather
-from adjoint.ops.reduction import Reduction, same, sum_, unreduced
+from adjoint.ops.reduction import Reduction, same, sum_
 from adjoint.ops.shape import squeeze
 
 __all__ = [
@@ -143,7 +143,7 @@ class _WholeMedian(Reduction):
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
-        return [self._shared(unreduced(output_grad, node), node, a)]
+        return [self._shared(output_grad, node, a)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (a,), (t,) = node.inputs, input_tangents

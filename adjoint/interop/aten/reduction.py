@@ -77,6 +77,24 @@ def _moment(spread: Callable[..., Node], *, and_mean: bool) -> Callable[..., Any
     return build
 
 
+def _unbiased(spread: Callable[..., Node], *, and_mean: bool) -> Callable[..., Any]:
+    moment = _moment(spread, and_mean=and_mean)
+
+    def build(self: Node, dim: Dims, unbiased: bool = True, keepdim: bool = False) -> Any:
+        return moment(self, dim, correction=int(unbiased), keepdim=keepdim)
+
+    return build
+
+
+def _whole_unbiased(spread: Callable[..., Node], *, and_mean: bool) -> Callable[..., Any]:
+    moment = _moment(spread, and_mean=and_mean)
+
+    def build(self: Node, unbiased: bool = True) -> Any:
+        return moment(self, correction=int(unbiased))
+
+    return build
+
+
 def _count_nonzero(self: Node, dim: Dims = None) -> Node:
     return sum_(ne(self, 0), dim)
 
@@ -106,10 +124,18 @@ BUILDERS: Builders = {
     'aten.nansum': _over(nansum),
     'aten.prod.default': _whole(prod),
     'aten.prod.dim_int': _over(prod),
+    'aten.std.default': _whole_unbiased(std, and_mean=False),
+    'aten.std.dim': _unbiased(std, and_mean=False),
     'aten.std.correction': _moment(std, and_mean=False),
+    'aten.std_mean.default': _whole_unbiased(std, and_mean=True),
+    'aten.std_mean.dim': _unbiased(std, and_mean=True),
     'aten.std_mean.correction': _moment(std, and_mean=True),
     'aten.sum.default': _whole(sum_),
     'aten.sum.dim_IntList': _over(sum_),
+    'aten.var.default': _whole_unbiased(var, and_mean=False),
+    'aten.var.dim': _unbiased(var, and_mean=False),
     'aten.var.correction': _moment(var, and_mean=False),
+    'aten.var_mean.default': _whole_unbiased(var, and_mean=True),
+    'aten.var_mean.dim': _unbiased(var, and_mean=True),
     'aten.var_mean.correction': _moment(var, and_mean=True),
 }
