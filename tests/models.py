@@ -33,7 +33,10 @@ TOLERANCE = 1e-8
 OUTCOMES = ('pass', 'unsupported', 'wrong', 'error', 'torch')
 
 # What each process has from the start: not this module, which is run as the main one.
-PRELOADED = ['adjoint', 'rich.progress', 'tests.tiny_models', 'transformers.models.gpt2.modeling_gpt2']
+PRELOADED = [
+    'adjoint.interop.from_torch', 'rich.progress', 'tests.tiny_models',
+    'transformers.models.gpt2.modeling_gpt2',
+]  # fmt: skip
 
 CONTEXT = multiprocessing.get_context('forkserver')
 
