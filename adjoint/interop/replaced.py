@@ -12,6 +12,8 @@ from torch.nn import functional as F  # noqa: N812 torch's usual name
 
 __all__ = ['REPLACED']
 
+_linalg: Any = torch.linalg  # it has no types
+
 _MATRIX = 2
 
 
@@ -86,14 +88,18 @@ def _lstsq(
     """Solve by the pseudoinverse; for matrices of full rank."""
     is_vector = b.ndim == input.ndim - 1 and b.shape == input.shape[:-1]
     right = b.unsqueeze(-1) if is_vector else b
-    inverse = cast('torch.Tensor', torch.linalg.pinv(input, rtol=rcond))
+    inverse = cast('torch.Tensor', _linalg.pinv(input, rtol=rcond))
     solution = inverse @ right
     rows, columns = input.shape[-2:]
-    residuals = input.new_empty(0)
+    residuals = input.new_empty(0).real
     if rows > columns and driver != 'gelsy':
         residuals = (input @ solution - right).abs().square().sum(-2)
-    rank = torch.full(input.shape[:-2], min(rows, columns), dtype=torch.int64, device=input.device)
+    rank = torch.empty(0, dtype=torch.int64, device=input.device)
+    if driver != 'gels':
+        rank = torch.full(input.shape[:-2], min(rows, columns), dtype=torch.int64, device=input.device)
     values = input.new_empty(0).real
+    if driver in {'gelsd', 'gelss'}:
+        values = _linalg.svdvals(input.detach())
     return _LeastSquares(solution.squeeze(-1) if is_vector else solution, residuals, rank, values)
 
 

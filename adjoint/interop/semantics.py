@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -65,7 +65,7 @@ class Recorder:
     def __enter__(self) -> Self:
         modules: list[tuple[str, torch.nn.Module]] = []
         if self._module is not None:
-            modules.extend(self._module.named_modules())
+            modules += cast('list[tuple[str, torch.nn.Module]]', [*self._module.named_modules()])
         for name, module in modules:
             self._hooks.append(module.register_forward_pre_hook(self._entering(name), prepend=True))
             self._hooks.append(module.register_forward_hook(self._leaving, always_call=True))

@@ -3,6 +3,7 @@
 import functools
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -18,6 +19,8 @@ from adjoint.ops.several import items, packed, slots
 from adjoint.ops.shape import unsqueeze
 
 __all__ = ['Cofactor', 'Det', 'MatrixExp', 'Slogdet', 'cofactor', 'det', 'matrix_exp', 'slogdet']
+
+_linalg: Any = torch.linalg  # it has no types
 
 # From here on the cofactors are not written out.
 _LARGE = 4
@@ -38,7 +41,7 @@ class Det(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        return torch.linalg.det(a)
+        return _linalg.det(a)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [_as_scalars(output_grad) * conj(cofactor(node.inputs[0]))]
@@ -117,7 +120,7 @@ def _small_cofactors(a: torch.Tensor, tangents: Sequence[torch.Tensor]) -> torch
         return torch.stack(rows, -2)
     b, c = (tangents[0], a) if len(tangents) == 1 else (tangents or [a, a])
     p, q = b.unbind(-2), c.unbind(-2)
-    rows = [torch.linalg.cross(p[i - 2], q[i - 1]) + torch.linalg.cross(q[i - 2], p[i - 1]) for i in range(3)]
+    rows = [_linalg.cross(p[i - 2], q[i - 1]) + _linalg.cross(q[i - 2], p[i - 1]) for i in range(3)]
     whole = torch.stack(rows, -2)
     return whole if tangents else whole / 2
 
@@ -128,8 +131,8 @@ def _by_svd(a: torch.Tensor, *tangents: torch.Tensor) -> torch.Tensor:
     Cofactors are multiplicative, those of a unitary ``u`` are ``det(u) * conj(u)``, and those of a
     diagonal matrix are products of its other entries.
     """
-    u, s, vh = torch.linalg.svd(a)
-    phase = (torch.linalg.det(u) * torch.linalg.det(vh))[..., None, None]
+    u, s, vh = _linalg.svd(a)
+    phase = (_linalg.det(u) * _linalg.det(vh))[..., None, None]
     if not tangents:
         middle = _products_of_others(s).to(a.dtype)[..., None, :]
         return phase * ((u.conj() * middle) @ vh.conj())
@@ -201,7 +204,7 @@ class Slogdet(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.slogdet(a))
+        return tuple(_linalg.slogdet(a))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
@@ -251,7 +254,7 @@ class MatrixExp(Op):
             while corner.shape[-1] < whole.shape[-1]:
                 corner = _blocks(corner, torch.zeros_like(corner))
             whole = _blocks(whole, corner)
-        return torch.linalg.matrix_exp(whole)[..., :size, whole.shape[-1] - size :]
+        return _linalg.matrix_exp(whole)[..., :size, whole.shape[-1] - size :]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         turned = [mH(x) for x in node.inputs]

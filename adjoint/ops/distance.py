@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -21,11 +22,13 @@ __all__ = [
     'pairs', 'pdist', 'renorm', 'signed_pow', 'unpairs', 'vector_norm',
 ]  # fmt: skip
 
+_linalg: Any = torch.linalg  # it has no types
+
 
 class _OfAbs(Unary):
     """Base of the two powers of the absolute value, each the derivative of the other."""
 
-    def __call__(self, x: Operand, exponent: float) -> Node:  # type: ignore[override]
+    def __call__(self, x: Operand, exponent: float = 1.0) -> Node:
         return Node([as_node(x, self.name)], self, {'exponent': exponent})
 
 
@@ -108,7 +111,7 @@ class VectorNorm(Reduction):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         attrs = node.attrs
-        return torch.linalg.vector_norm(a, attrs['ord'], attrs['dim'], attrs['keepdim'])
+        return _linalg.vector_norm(a, attrs['ord'], attrs['dim'], attrs['keepdim'])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs

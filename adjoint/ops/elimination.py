@@ -1,5 +1,7 @@
 """Elimination and reflections: LU, and products of Householder reflections."""
 
+from typing import Any
+
 import torch
 
 from adjoint.core.node import Node, Operand
@@ -26,6 +28,8 @@ __all__ = [
     'LU', 'PivotMatrix', 'householder_product', 'lu', 'lu_factor', 'lu_solve', 'lu_unpack', 'ormqr',
     'pivot_matrix',
 ]  # fmt: skip
+
+_linalg: Any = torch.linalg  # it has no types
 
 
 class PivotMatrix(Step):
@@ -59,7 +63,7 @@ class LU(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.lu_factor_ex(a, pivot=node.attrs['pivot']))
+        return tuple(_linalg.lu_factor_ex(a, pivot=node.attrs['pivot']))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
@@ -68,7 +72,7 @@ class LU(Op):
         if ct is None:
             return [None]
         if known_square(a):
-            square, to_square, to_rest = packed, ct, None
+            square, to_square, rest, to_rest = packed, ct, None, None
         else:
             square, to_square = leading_square(packed), leading_square(ct)
             # The rest of u of a wide matrix, or of l of a tall one, with zeros in place of the square.
@@ -76,12 +80,12 @@ class LU(Op):
         lower, upper = tril(square, -1), triu(square)
         on_lower = matmul(mH(lower + eye_like(square)), tril(to_square, -1))
         on_upper = matmul(triu(to_square), mH(upper))
-        if to_rest is not None:
+        if rest is not None and to_rest is not None:
             # Zero in the square where the rest is not of that factor.
             on_lower -= fit_matrix(matmul(to_rest, mH(rest)), square)
             on_upper -= fit_matrix(matmul(mH(rest), to_rest), square)
         inner = tril(on_lower, -1) + triu(on_upper)
-        if to_rest is not None:
+        if rest is not None and to_rest is not None:
             # Both factors as squares, with an identity in the place of what the matrix does not have.
             lower, columns = fit_matrix(lower, eye_of_rows(a)), eye_of_rows(mT(a))
             upper = fit_matrix(upper, columns) + columns - fit_matrix(eye_like(square), columns)

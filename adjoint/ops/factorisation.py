@@ -48,6 +48,8 @@ __all__ = [
     'svd',
 ]  # fmt: skip
 
+_linalg: Any = torch.linalg  # it has no types
+
 
 def _plus(a: Node | None, b: Node) -> Node:
     return b if a is None else a + b
@@ -68,7 +70,7 @@ class Cholesky(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        return torch.linalg.cholesky(a) if node.attrs['check'] else torch.linalg.cholesky_ex(a)[0]
+        return _linalg.cholesky(a) if node.attrs['check'] else _linalg.cholesky_ex(a)[0]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         y = node
@@ -86,7 +88,7 @@ class CholeskyInfo(Step):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        return torch.linalg.cholesky_ex(a)[1]
+        return _linalg.cholesky_ex(a)[1]
 
 
 class QR(Op):
@@ -108,14 +110,14 @@ class QR(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.qr(a, 'complete' if node.attrs['complete'] else 'reduced'))
+        return tuple(_linalg.qr(a, 'complete' if node.attrs['complete'] else 'reduced'))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
         if node.attrs['complete'] and known_tall(a) is not False:
             msg = (
                 f'the complete QR factorisation of matrices with more rows than columns has no derivative, '
-                f'and this is not known to have no more: {a.type}. Use the reduced form, qr(a)\n{node.location}'
+                f'and this is not known to have no more: {a.type}. Use the reduced form, qr(a)\n{node.location}'  # noqa: E501
             )
             raise NonDifferentiableError(msg)
         q, r = items(node)
@@ -145,9 +147,11 @@ class QR(Op):
         return [flow if rest is None else flow + rest]
 
 
-def _gaps(s: Node) -> Node:
+def _gaps(s: Node, times: Node | None = None) -> Node:
     """Return the matrix of ``s[j] - s[i]``, infinite on the diagonal, where nothing is to be divided."""
     gaps = unsqueeze(s, -2) - unsqueeze(s, -1)
+    # Multiplied before the infinity comes in, which has no tangent.
+    gaps = gaps if times is None else gaps * times
     return where(eye_like(gaps), math.inf, gaps)
 
 
@@ -169,7 +173,7 @@ class Eigh(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.eigh(a, 'L' if node.attrs['lower'] else 'U'))
+        return tuple(_linalg.eigh(a, 'L' if node.attrs['lower'] else 'U'))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         values, vectors = items(node)
@@ -201,7 +205,7 @@ class Eig(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.eig(a))
+        return tuple(_linalg.eig(a))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
@@ -240,7 +244,7 @@ class SVD(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         (a,) = input_values
-        return tuple(torch.linalg.svd(a, full_matrices=node.attrs['full_matrices']))
+        return tuple(_linalg.svd(a, full_matrices=node.attrs['full_matrices']))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         (a,) = node.inputs
@@ -253,15 +257,15 @@ class SVD(Op):
         if to_u is None and to_vh is None:
             return [None if to_s is None else matmul(u * unsqueeze(to_s, -2), vh)]
         rows, columns = unsqueeze(s, -1), unsqueeze(s, -2)
-        gaps = _gaps(s) * (rows + columns)
+        gaps = _gaps(s, rows + columns)
         inner: Node | None = None
         if to_u is not None:
             on_u = _skew(matmul(mH(u), to_u))
             inner = on_u / gaps * columns
             if not (a.type is not None and a.type.is_real):
                 turning = imag(diagonal_of(on_u)) * 0.5
-                # 0 / 0 where the matrix is real and singular, and nothing turns.
-                rate = turning / where(eq(turning, 0.0), 1.0, s) * 1j
+                # Of a singular value of 0 nothing turns; the pullback stays linear in the cotangent.
+                rate = turning / where(eq(s, 0.0), 1.0, s) * 1j
                 inner = sum_to_like(inner + diag_embed(rate), inner)
         if to_vh is not None:
             inner = _plus(inner, rows * (_skew(matmul(vh, mH(to_vh))) / gaps))

@@ -18,6 +18,8 @@ __all__ = [
     'cross', 'from_columns', 'inverse', 'lstsq', 'pinv', 'solve', 'solve_matrix', 'solve_triangular',
 ]  # fmt: skip
 
+_linalg: Any = torch.linalg  # it has no types
+
 
 def _is_vector(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether torch takes the right-hand side ``b`` as vectors, beside matrices ``a``."""
@@ -72,8 +74,8 @@ class Solve(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         if node.attrs['check']:
-            return torch.linalg.solve(a, _broadcast_batch(b, a))
-        return torch.linalg.solve_ex(a, _broadcast_batch(b, a))[0]
+            return _linalg.solve(a, _broadcast_batch(b, a))
+        return _linalg.solve_ex(a, _broadcast_batch(b, a))[0]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, b = node.inputs
@@ -91,7 +93,7 @@ class Solve(Op):
 
 def _broadcast_batch(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Expand the batch of ``b``, so that torch does not take it as vectors."""
-    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch: Any = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return b.expand(*batch, *b.shape[-2:])
 
 
@@ -108,7 +110,7 @@ class Inverse(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
-        return torch.linalg.inv(a) if node.attrs['check'] else torch.linalg.inv_ex(a)[0]
+        return _linalg.inv(a) if node.attrs['check'] else _linalg.inv_ex(a)[0]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [-matmul(mH(node), matmul(output_grad, mH(node)))]
@@ -149,7 +151,7 @@ class SolveTriangular(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
-        return torch.linalg.solve_triangular(a, b, **node.attrs)
+        return _linalg.solve_triangular(a, b, **node.attrs)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, b = node.inputs
@@ -215,13 +217,13 @@ class Pinv(Op):
         options = dict(node.attrs)
         options.update(zip(options.pop('tensors'), given, strict=True))
         if 'atol' not in options and 'rtol' not in options:
-            return torch.linalg.pinv(a, hermitian=options['hermitian'])
+            return _linalg.pinv(a, hermitian=options['hermitian'])
         tensors = {
             name: torch.as_tensor(options[name], device=a.device)
             for name in ('atol', 'rtol')
             if name in options
         }
-        return torch.linalg.pinv(a, hermitian=options['hermitian'], **tensors)
+        return _linalg.pinv(a, hermitian=options['hermitian'], **tensors)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, *rest = node.inputs
@@ -251,7 +253,7 @@ class Cross(Multilinear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
-        return torch.linalg.cross(a, b, dim=node.attrs['dim'])
+        return _linalg.cross(a, b, dim=node.attrs['dim'])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, b = node.inputs
