@@ -1,7 +1,7 @@
 """Linear algebra: solving, inverses, cross products."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -93,7 +93,7 @@ class Solve(Op):
 
 def _broadcast_batch(b: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Expand the batch of ``b``, so that torch does not take it as vectors."""
-    batch: Any = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    batch = cast('tuple[int, ...]', torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]))
     return b.expand(*batch, *b.shape[-2:])
 
 
