@@ -1,14 +1,15 @@
 """How long it takes to import GPT-2 (12 layers, random weights), and to build its gradient.
 
-Run with ``make import``. The optional extra ``models`` has to be installed.
+The optional extra ``models`` has to be installed.
 """
 
 import argparse
+import importlib
 import statistics
 import time
+from typing import Any
 
 import torch
-import transformers
 from rich.console import Console
 from torch import nn
 
@@ -36,8 +37,9 @@ def main() -> None:
     parser.add_argument('--repeat', type=int, default=3)
     options = parser.parse_args()
     torch.manual_seed(0)
+    transformers: Any = importlib.import_module('transformers')  # of an optional extra
     config = transformers.GPT2Config(n_layer=options.layers)
-    config._attn_implementation = options.attention  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] its own way
+    config._attn_implementation = options.attention  # noqa: SLF001 its own way
     model = Loss(transformers.GPT2LMHeadModel(config)).eval()
     ids = torch.randint(0, config.vocab_size, (1, options.length))
     imports: list[float] = []
