@@ -16,13 +16,14 @@ PACKAGE = 'adjoint'
 # other as long as there is no cycle; `execute` and `autodiff` do not know each other.
 _TOOLS = frozenset({'train', 'view', 'verify', 'interop'})
 _LOWEST = frozenset({'core', 'ops'})
-_MIDDLE = _LOWEST | {'passes', 'execute', 'autodiff'}
+_MIDDLE = _LOWEST | {'passes', 'execute', 'autodiff', 'flow'}
 ALLOWED: Mapping[str, frozenset[str]] = {
     'core': frozenset(),
     'ops': frozenset({'core'}),
     'passes': _LOWEST,
     'autodiff': _LOWEST | {'passes'},
     'execute': _LOWEST | {'passes'},
+    'flow': _LOWEST | {'passes', 'autodiff', 'execute'},
     'transform': _MIDDLE,
     **{room: _MIDDLE | {'transform'} | (_TOOLS - {room}) for room in _TOOLS},
     'cli': _MIDDLE | _TOOLS | {'transform'},

@@ -1,8 +1,8 @@
 """The graph of a whole program: its inputs, parameters, buffers, results, and what it writes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.utils import _pytree as pytree
@@ -11,14 +11,28 @@ from adjoint.core.errors import ShapeError, TensorTypeError
 from adjoint.core.extent import value_of
 from adjoint.core.node import Node
 
-__all__ = ['Graph', 'hand_over_run']
-
-_run: list[Callable[[list[Node], Mapping[Node, torch.Tensor]], list[torch.Tensor]]] = []
+__all__ = ['Graph', 'Runner', 'hand_over_runner', 'runner_of']
 
 
-def hand_over_run(run: Callable[[list[Node], Mapping[Node, torch.Tensor]], list[torch.Tensor]]) -> None:
-    """Take what runs nodes; called once, by the room that can."""
-    _run[:] = [run]
+class Runner(Protocol):
+    """What computes some nodes, again and again: an evaluator."""
+
+    def run(self, input_values: Mapping[Node, torch.Tensor], /) -> list[torch.Tensor]:
+        """Return the values of the nodes."""
+        ...
+
+
+_runner: list[Callable[[Sequence[Node]], Runner]] = []
+
+
+def hand_over_runner(make: Callable[[Sequence[Node]], Runner]) -> None:
+    """Take what makes the runner of some nodes; called once, by the room that can run a graph."""
+    _runner[:] = [make]
+
+
+def runner_of(nodes: Sequence[Node]) -> Runner:
+    """Return what computes some nodes."""
+    return _runner[0](nodes)
 
 
 @dataclass(frozen=True)
@@ -114,5 +128,5 @@ class Graph:
         """Return the results for arguments, in the structure of the program's; buffers are not changed."""
         leaves, structure = pytree.tree_flatten(self.outputs)
         nodes = [leaf for leaf in leaves if isinstance(leaf, Node)]
-        found = iter(_run[0](nodes, self.feed(*args, **kwargs)))
+        found = iter(runner_of(nodes).run(self.feed(*args, **kwargs)))
         return pytree.tree_unflatten([next(found) if isinstance(x, Node) else x for x in leaves], structure)

@@ -7,7 +7,7 @@ import torch
 
 from adjoint.core.errors import AdjointError, MissingInputError, ShapeError, TensorTypeError
 from adjoint.core.extent import extents_of
-from adjoint.core.graph import hand_over_run
+from adjoint.core.graph import hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
@@ -222,8 +222,4 @@ def _type_of(value: Any) -> TensorType:
     return TensorType.of(value)
 
 
-def _run(nodes: list[Node], values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
-    return Evaluator(nodes).run(values)
-
-
-hand_over_run(_run)
+hand_over_runner(Evaluator)

@@ -1,0 +1,124 @@
+"""The body: a closed graph as a function of its inputs, which ops that hold a graph apply."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from adjoint.core.errors import TensorTypeError
+from adjoint.core.graph import Runner, runner_of
+from adjoint.core.node import Node
+from adjoint.core.rebuild import dependents, rebuilt
+from adjoint.ops.creation import Variable, placeholder
+
+__all__ = ['Body', 'variable_like']
+
+
+def variable_like(node: Node, name: str = '') -> Node:
+    """Return a variable of the type of a node."""
+    known = node.type
+    if known is None:
+        return Variable(name)
+    return Variable(name, known.shape, known.dtype, known.device)
+
+
+class Body:
+    """A graph that depends on its own inputs alone, held by an op in the attrs of its node.
+
+    Immutable, compared by identity, like a node.
+
+    Parameters
+    ----------
+    inputs : sequence of Node
+        The variables of the body, typed where types are known.
+    outputs : sequence of Node
+        What it returns; a node may stand there more than once, and an input too.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> x, z = ad.Variable('x'), ad.Variable('z')
+    >>> body = Body([x], [x * x])
+    >>> body.run([torch.tensor(3.0)])
+    [tensor(9.)]
+    >>> [str(n) for n in body.inline([z])]
+    ['mul(z, z)']
+    """
+
+    __slots__ = ('__weakref__', '_runner', 'inputs', 'outputs')
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    _runner: Runner | None  # made at the first run
+
+    def __init__(self, inputs: Iterable[Node], outputs: Iterable[Node]) -> None:
+        object.__setattr__(self, 'inputs', tuple(inputs))
+        object.__setattr__(self, 'outputs', tuple(outputs))
+        object.__setattr__(self, '_runner', None)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f'a body never changes, so its {name!r} cannot be set: build a new one'
+        raise AttributeError(msg)
+
+    def __repr__(self) -> str:
+        return f'<Body of {len(self.inputs)} inputs and {len(self.outputs)} outputs>'
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Body, (self.inputs, self.outputs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> 'Body':
+        # A body never changes, so that copies can share it.
+        return self
+
+    @classmethod
+    def closed(cls, inputs: Sequence[Node], outputs: Iterable[Node]) -> 'tuple[Body, list[Node]]':
+        """Close a graph over what it takes from outside.
+
+        What does not depend on the inputs is computed outside, once: it becomes a further input. Values
+        without operands, such as constants, stay inside.
+
+        Returns
+        -------
+        body : Body
+            With the captured values as further inputs, after the given ones.
+        captured : list of Node
+            The nodes outside that these inputs stand for.
+
+        Examples
+        --------
+        >>> import adjoint as ad
+        >>> x, w = ad.Variable('x'), ad.Variable('w')
+        >>> body, captured = Body.closed([x], [x * ad.sin(w)])
+        >>> [str(n) for n in captured]
+        ['sin(w)']
+        """
+        wanted = list(outputs)
+        order = dependents(wanted, inputs)
+        inside = set(order)
+        captured: dict[Node, Node] = {}
+        for node in (*(x for inner in order for x in inner.inputs), *wanted):
+            is_outside = bool(node.inputs) or node.op is placeholder
+            if node not in inside and is_outside and node not in captured:
+                captured[node] = variable_like(node, node.name)
+        return cls([*inputs, *captured.values()], rebuilt(wanted, captured)), list(captured)
+
+    def inline(self, operands: Sequence[Node]) -> list[Node]:
+        """Return the outputs as nodes of the graph of the operands: the body written out.
+
+        Raises
+        ------
+        TensorTypeError
+            The number of operands is another than that of the inputs.
+        """
+        if len(operands) != len(self.inputs):
+            msg = f'a body of {len(self.inputs)} inputs was given {len(operands)} operands'
+            raise TensorTypeError(msg)
+        return rebuilt(self.outputs, dict(zip(self.inputs, operands, strict=True)))
+
+    def run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Return the values of the outputs for those of the inputs."""
+        runner = self._runner
+        if runner is None:
+            runner = runner_of(self.outputs)
+            object.__setattr__(self, '_runner', runner)
+        return runner.run(dict(zip(self.inputs, values, strict=True)))
