@@ -8,7 +8,7 @@ from typing import Any, cast
 import optree
 import torch
 
-from adjoint.autodiff.reverse import gradients
+from adjoint.autodiff.gradients import gradients
 from adjoint.core.errors import ShapeError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
