@@ -5,7 +5,7 @@ from typing import Any
 
 import optree
 
-from adjoint.autodiff.reverse import gradients
+from adjoint.autodiff.gradients import gradients
 from adjoint.transform.staged import Transform
 from adjoint.transform.trace import Arguments
 
