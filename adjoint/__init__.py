@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -125,6 +127,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -241,6 +244,9 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
     'sqrt',
     'square',
     'squeeze',
