@@ -50,6 +50,7 @@ CASES: dict[str, Callable[[ad.Node], SparseDerivative]] = {
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else '')
     parser.add_argument('--size', type=int, default=100_000)
     size: int = parser.parse_args().size

@@ -175,7 +175,7 @@ SMALL = 40
 
 @pytest.mark.parametrize('name', CASES)
 def test_no_op_of_the_battery_has_an_entry_outside_of_its_pattern(name: str) -> None:
-    for given in map(as_sample, CASES[name].samples):
+    for given in map(as_sample, CASES[name].samples[:3]):
         arguments = Arguments(given, wide=False)
         variables = arguments.variables('typed')
         feed = dict(zip(variables, arguments.values, strict=True))
