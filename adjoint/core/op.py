@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -135,6 +135,24 @@ class Op:
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the node, or ``None`` where it is not known before the run."""
         return infer_by_compute(node, input_types)
+
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        """Return what a run computes in the place of a node of which it uses some outputs only.
+
+        Parameters
+        ----------
+        node : Node
+            Of an op with several outputs.
+        used : collection of int
+            The positions of the outputs that are used.
+
+        Returns
+        -------
+        Node
+            Its operands are some of those of the node. Its value is as long a tuple, equal in the places that
+            are used and anything in the others. The default is the node itself.
+        """
+        return node
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return the node as a person would write it, given the names of its inputs."""

@@ -8,6 +8,7 @@ import torch
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Runner, runner_of
 from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import dependents, rebuilt
 from adjoint.ops.creation import Variable, placeholder
 
@@ -114,6 +115,19 @@ class Body:
             msg = f'a body of {len(self.inputs)} inputs was given {len(operands)} operands'
             raise TensorTypeError(msg)
         return rebuilt(self.outputs, dict(zip(self.inputs, operands, strict=True)))
+
+    def used_by(self, outputs: Iterable[int]) -> list[int]:
+        """Return the positions of the inputs that some of the outputs depend on, by position.
+
+        Examples
+        --------
+        >>> import adjoint as ad
+        >>> x, y = ad.Variable('x'), ad.Variable('y')
+        >>> Body([x, y], [x + y, y * 2]).used_by([1])
+        [1]
+        """
+        behind = set(topological_sort([self.outputs[i] for i in outputs]))
+        return [i for i, x in enumerate(self.inputs) if x in behind]
 
     def run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the values of the outputs for those of the inputs."""
