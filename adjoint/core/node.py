@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import torch
 
 from adjoint.core import table
+from adjoint.core.births import WATCHED
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
 from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
 from adjoint.core.extent import extents_of, resolved_attrs
@@ -100,6 +101,9 @@ class Node:
         _set_instruction(self, instruction)
         _set_pack(self, None)
         _set_type(self, infer_type(self) if inferable else type)
+        watched = WATCHED.get()
+        if watched is not None:
+            watched.add(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = (

@@ -1,5 +1,6 @@
 """The op: what a node does with the values of its inputs, and the one fact of its derivative."""
 
+import copyreg
 import inspect
 import re
 import sys
@@ -170,7 +171,7 @@ class Op:
         for name, value in vars(sys.modules[type(self).__module__]).items():
             if value is self:
                 return name
-        return super().__reduce_ex__(2)
+        return copyreg.__newobj__, (type(self),), vars(self)  # pyright: ignore[reportAttributeAccessIssue] the protocol's own
 
 
 def _where(cls: type) -> str:

@@ -74,6 +74,14 @@ class Evaluator:
         ShapeError, TensorTypeError
             A value does not fit the type of its variable, or is no tensor.
         """
+        with torch.no_grad():
+            return self.run_in_place(input_values)
+
+    def run_in_place(self, input_values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
+        """Compute the values as part of another computation, which torch's autograd records if it does that.
+
+        As :meth:`run` otherwise: for ops that hold a graph, and compute it.
+        """
         values, sizes = _checked(input_values, self._reachable)
         schedule = self._schedule(values)
         missing = [node for node in schedule.needed if node not in values]
@@ -81,17 +89,16 @@ class Evaluator:
             raise _missing(missing)
         node = None
         try:
-            with torch.no_grad():
-                for node, stand, dying in schedule.steps:
-                    if node not in values:
-                        sized = (
-                            stand
-                            if not schedule.sized or stand not in schedule.sized
-                            else stand.with_sizes(sizes)
-                        )
-                        values[node] = stand.op.compute(sized, [values[x] for x in stand.inputs])
-                    for x in dying:
-                        del values[x]
+            for node, stand, dying in schedule.steps:
+                if node not in values:
+                    sized = (
+                        stand
+                        if not schedule.sized or stand not in schedule.sized
+                        else stand.with_sizes(sizes)
+                    )
+                    values[node] = stand.op.compute(sized, [values[x] for x in stand.inputs])
+                for x in dying:
+                    del values[x]
         except Exception as error:
             if node is not None and not isinstance(error, AdjointError):
                 error.add_note(_circumstances(node, values))

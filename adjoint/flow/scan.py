@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import ShapeError
-
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import rebuilt
@@ -184,13 +183,16 @@ def _trimmed(
 
 
 def with_states(node: Node) -> Node:
-    """Return the node of a loop, or of an equal one, that gives the carries of each step too."""
+    """Return the node of a loop, or an equal one, that gives the carries of each step among its results."""
     body: Body = node.attrs['body']
-    carries: int = node.attrs['carries']
-    if set(body.inputs[:carries]) <= set(body.outputs[carries:]):
+    carries = node.attrs['carries']
+    given = set(body.outputs[carries:])
+    missing = [x for x in body.inputs[:carries] if x not in given]
+    if not missing:
         return node
-    found = scanned(body, Operands.of(node, node.inputs), **options_of(node))
-    return found[0].inputs[0] if len(found) > 1 else found[0]
+    outputs, options = [*body.outputs, *missing], options_of(node)
+    op = options['kind'](len(outputs))
+    return _node(op, Body(body.inputs, outputs), Operands.of(node, node.inputs), options)
 
 
 def steps_of(node: Node, own: Operands[torch.Tensor]) -> int:

@@ -37,8 +37,8 @@ class Stacks:
         for k, (y, whole) in enumerate(zip(results, self._filled, strict=True)):
             if y.shape != whole.shape[1:] or y.dtype != whole.dtype:
                 msg = (
-                    f'result {k} of a loop is {TensorType.of(whole[0])} in one step and {TensorType.of(y)} in '
-                    f'another, and they have to be stacked\n{self._node.location}'
+                    f'result {k} of a loop is {TensorType.of(whole[0])} in one step and {TensorType.of(y)} '
+                    f'in another, and they have to be stacked\n{self._node.location}'
                 )
                 raise ShapeError(msg)
             whole[step] = y
@@ -93,7 +93,8 @@ def check_carries(node: Node, before: Sequence[torch.Tensor], after: Sequence[to
     for k, (a, b) in enumerate(zip(before, after, strict=True)):
         if a.shape != b.shape or a.dtype != b.dtype:
             msg = (
-                f'carry {k} of a loop is {TensorType.of(a)} before a step and {TensorType.of(b)} after it, and '
-                f'has to stay of one type: start from what the body returns, or cast in the body\n{node.location}'
+                f'carry {k} of a loop is {TensorType.of(a)} before a step and {TensorType.of(b)} after it, '
+                f'and has to stay of one type: start from what the body returns, or cast in the body'
+                f'\n{node.location}'
             )
             raise ShapeError(msg)

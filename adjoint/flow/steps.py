@@ -82,8 +82,8 @@ class Pulled:
     Parameters
     ----------
     body : Body
-        Its inputs are those of the step, then the cotangents of ``carries`` and of ``results``; its outputs are
-        the cotangents of ``reached``.
+        Its inputs are those of the step, then the cotangents of ``carries`` and of ``results``; its outputs
+        are the cotangents of ``reached``.
     carries : list of int
         The carries that a cotangent flows to in any step.
     results : list of int

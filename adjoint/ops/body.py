@@ -72,11 +72,22 @@ class Body:
         return self
 
     @classmethod
-    def closed(cls, inputs: Sequence[Node], outputs: Iterable[Node]) -> 'tuple[Body, list[Node]]':
+    def closed(
+        cls, inputs: Sequence[Node], outputs: Iterable[Node], inside: Iterable[Node] = ()
+    ) -> 'tuple[Body, list[Node]]':
         """Close a graph over what it takes from outside.
 
         What does not depend on the inputs is computed outside, once: it becomes a further input. Values
         without operands, such as constants, stay inside.
+
+        Parameters
+        ----------
+        inputs : sequence of Node
+            The variables of the body.
+        outputs : iterable of Node
+            What it returns.
+        inside : iterable of Node, optional
+            Nodes that stay inside even if they do not depend on the inputs.
 
         Returns
         -------
@@ -94,12 +105,12 @@ class Body:
         ['sin(w)']
         """
         wanted = list(outputs)
-        order = dependents(wanted, inputs)
-        inside = set(order)
+        order = dependents(wanted, [*inputs, *inside])
+        own = set(order)
         captured: dict[Node, Node] = {}
         for node in (*(x for inner in order for x in inner.inputs), *wanted):
             is_outside = bool(node.inputs) or node.op is placeholder
-            if node not in inside and is_outside and node not in captured:
+            if node not in own and is_outside and node not in captured:
                 captured[node] = variable_like(node, node.name)
         return cls([*inputs, *captured.values()], rebuilt(wanted, captured)), list(captured)
 
@@ -135,4 +146,4 @@ class Body:
         if runner is None:
             runner = runner_of(self.outputs)
             object.__setattr__(self, '_runner', runner)
-        return runner.run(dict(zip(self.inputs, values, strict=True)))
+        return runner.run_in_place(dict(zip(self.inputs, values, strict=True)))
