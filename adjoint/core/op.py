@@ -1,6 +1,5 @@
 """The op: what a node does with the values of its inputs, and the one fact of its derivative."""
 
-import copyreg
 import inspect
 import re
 import sys
@@ -171,7 +170,11 @@ class Op:
         for name, value in vars(sys.modules[type(self).__module__]).items():
             if value is self:
                 return name
-        return copyreg.__newobj__, (type(self),), vars(self)  # pyright: ignore[reportAttributeAccessIssue] the protocol's own
+        return _unpickled, (type(self),), vars(self)
+
+
+def _unpickled(cls: type[Op]) -> Op:
+    return cls.__new__(cls)
 
 
 def _where(cls: type) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adjoint.core.node import Node
-from adjoint.flow.steps import Operands, pulled_step
+from adjoint.flow.steps import Operands, operands_of, pulled_step
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.several import items
@@ -44,7 +44,7 @@ class Backward:
     def of(cls, node: Node, cts: Sequence[Node | None]) -> 'Backward':
         """Return the pullback of the node of a loop, given the cotangents of its outputs."""
         body: Body = node.attrs['body']
-        own, inside = Operands.of(node, node.inputs), Operands.of(node, body.inputs)
+        own, inside = operands_of(node, node.inputs), operands_of(node, body.inputs)
         carries, before = len(own.carries), len(own.carries) + len(own.sequences)
         pulled = pulled_step(body, carries, cts)
         found = dict(zip(pulled.reached, pulled.body.outputs, strict=True))

@@ -22,7 +22,7 @@ class Holder(Op):
         self.outputs = outputs
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.outputs == other.outputs  # pyright: ignore[reportAttributeAccessIssue] of the same class
+        return type(self) is type(other) and self.outputs == getattr(other, 'outputs', None)
 
     def __hash__(self) -> int:
         return hash((type(self), self.outputs))

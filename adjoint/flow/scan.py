@@ -14,7 +14,7 @@ from adjoint.core.tensor_type import Size, TensorType
 from adjoint.flow.backward import Backward
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.stacks import Stacks, check_carries
-from adjoint.flow.steps import Operands, live_carries, pushed_step
+from adjoint.flow.steps import Operands, live_carries, operands_of, pushed_step
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.several import items, joined, parts
@@ -39,7 +39,7 @@ class Scan(Holder):
     """
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
-        own = Operands.of(node, input_values)
+        own = operands_of(node, input_values)
         body: Body = node.attrs['body']
         steps = steps_of(node, own)
         carries, stacks = own.carries, Stacks(node, steps)
@@ -54,7 +54,7 @@ class Scan(Holder):
         return self.valued(node, [*carries, *results])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        own = Operands.of(node, input_types)
+        own = operands_of(node, input_types)
         body: Body = node.attrs['body']
         length = _known_length(node, own)
         found: list[TensorType | None] = [
@@ -85,7 +85,7 @@ class Scan(Holder):
         return backward.to_inputs(node, found)
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        own, given = Operands.of(node, node.inputs), Operands.of(node, input_tangents)
+        own, given = operands_of(node, node.inputs), operands_of(node, input_tangents)
         body: Body = node.attrs['body']
         count = len(own.carries)
         pushed = pushed_step(body, count, given.of_body)
@@ -94,7 +94,7 @@ class Scan(Holder):
         if not moving:
             return None
         ts = [moving.get(i) for i in range(len(body.inputs))]
-        step = Operands.of(node, body.inputs).followed_by(Operands.of(node, ts))
+        step = operands_of(node, body.inputs).followed_by(operands_of(node, ts))
         carried = [i for i in pushed.moving if i < count]
         results = [i for i in pushed.reached if i >= count]
         outputs = [
@@ -110,12 +110,12 @@ class Scan(Holder):
         return joined([at.get(i) for i in range(self.outputs)]) if at else None
 
     def restricted(self, node: Node, used: Collection[int]) -> Node:
-        own = Operands.of(node, node.inputs)
+        own = operands_of(node, node.inputs)
         body: Body = node.attrs['body']
         carries = live_carries(body, len(own.carries), used)
         places = [*carries, *sorted(i for i in used if i >= len(own.carries))]
         outputs = [body.outputs[i] for i in places]
-        step = Operands.of(node, body.inputs)
+        step = operands_of(node, body.inputs)
         step, operands = _trimmed(
             Operands([step.carries[i] for i in carries], step.sequences, step.constants, []),
             Operands([own.carries[i] for i in carries], own.sequences, own.constants, own.count),
@@ -176,10 +176,12 @@ def _trimmed(
     if kept and not any(kept) and length is None and not operands.count:
         kept[0] = True  # it says how many steps there are
     used = [x in behind for x in step.constants]
-    return tuple(
-        Operands(own.carries, [*compress(own.sequences, kept)], [*compress(own.constants, used)], own.count)
-        for own in (step, operands)
-    )
+
+    def left(own: Operands[Node]) -> Operands[Node]:
+        sequences, constants = compress(own.sequences, kept), compress(own.constants, used)
+        return Operands(own.carries, list(sequences), list(constants), own.count)
+
+    return left(step), left(operands)
 
 
 def with_states(node: Node) -> Node:
@@ -192,7 +194,7 @@ def with_states(node: Node) -> Node:
         return node
     outputs, options = [*body.outputs, *missing], options_of(node)
     op = options['kind'](len(outputs))
-    return _node(op, Body(body.inputs, outputs), Operands.of(node, node.inputs), options)
+    return _node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
 
 
 def steps_of(node: Node, own: Operands[torch.Tensor]) -> int:

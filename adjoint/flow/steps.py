@@ -10,7 +10,7 @@ from adjoint.core.order import topological_sort
 from adjoint.flow.holder import is_moving
 from adjoint.ops.body import Body
 
-__all__ = ['Operands', 'Pulled', 'Pushed', 'live_carries', 'pulled_step', 'pushed_step']
+__all__ = ['Operands', 'Pulled', 'Pushed', 'live_carries', 'operands_of', 'pulled_step', 'pushed_step']
 
 T = TypeVar('T')
 
@@ -36,19 +36,6 @@ class Operands(Generic[T]):
     constants: list[T]
     count: list[T]
 
-    @classmethod
-    def of(cls, node: Node, values: Sequence[T]) -> 'Operands[T]':
-        """Sort what belongs to the operands of the node of a loop, or to the inputs of its body."""
-        carries: int = node.attrs['carries']
-        constants: int = carries + node.attrs['sequences']
-        count = len(node.attrs['body'].inputs)
-        return cls(
-            list(values[:carries]),
-            list(values[carries:constants]),
-            list(values[constants:count]),
-            list(values[count:]),
-        )
-
     @property
     def of_body(self) -> list[T]:
         """What belongs to the inputs of the body, in order."""
@@ -62,6 +49,19 @@ class Operands(Generic[T]):
             [*self.constants, *(x for x in other.constants if x is not None)],
             self.count,
         )
+
+
+def operands_of(node: Node, values: Sequence[T]) -> Operands[T]:
+    """Sort what belongs to the operands of the node of a loop, or to the inputs of its body."""
+    carries: int = node.attrs['carries']
+    constants: int = carries + node.attrs['sequences']
+    count = len(node.attrs['body'].inputs)
+    return Operands(
+        list(values[:carries]),
+        list(values[carries:constants]),
+        list(values[constants:count]),
+        list(values[count:]),
+    )
 
 
 def live_carries(body: Body, carries: int, outputs: Iterable[int]) -> list[int]:

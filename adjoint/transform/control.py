@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
+from typing import cast as cast_type
 
 from adjoint.core.births import births
 from adjoint.core.errors import ShapeError, TensorTypeError
@@ -156,8 +157,8 @@ def scan(
         Either may be ``None``.
     init
         The first carry: nodes, tensors and numbers, in nested tuples, lists and dicts.
-    xs, optional
-        Likewise: what is sliced along its first axis, which is as long everywhere.
+    xs
+        Likewise, or ``None``: what is sliced along its first axis, which is as long everywhere.
     length : int, optional
         The number of steps, where there is no ``xs``.
     reverse : bool
@@ -218,10 +219,11 @@ def _step(
     while True:
         carries, slices = start.variables(), sequences.slices()
         returned = traced(step, start.filled(carries), sequences.filled(slices))
-        if not isinstance(returned, tuple) or len(returned) != 2:  # noqa: PLR2004  # pyright: ignore[reportUnnecessaryIsInstance] functions of users
+        if not isinstance(returned, tuple) or len(cast_type('tuple[Any, ...]', returned)) != 2:  # noqa: PLR2004
+            got = described(cast_type('object', returned))
             msg = (
-                f'a step of scan returns the pair (carry, result), and returned {described(returned)}: '
-                f'either may be None\n{location_of(calling_site())}'
+                f'a step of scan returns the pair (carry, result), and returned {got}: either may be None'
+                f'\n{location_of(calling_site())}'
             )
             raise TensorTypeError(msg)
         after = Tree.of(returned[0], 'carry', 'the carry that a step of scan returns')
@@ -246,7 +248,7 @@ def _promoted(start: Tree, after: Tree) -> Tree:
         return start
     nodes, is_number = list(start.nodes), list(start.is_number)
     for i, (before, then) in enumerate(zip(start.nodes, after.nodes, strict=True)):
-        dtypes = [None if node.type is None else node.type.dtype for node in (before, then)]
-        if is_number[i] and None not in dtypes and dtypes[0] != dtypes[1]:
-            nodes[i], is_number[i] = cast(before, dtypes[1]), False
+        dtype = None if then.type is None else then.type.dtype
+        if is_number[i] and dtype is not None and dtype != before.dtype:
+            nodes[i], is_number[i] = cast(before, dtype), False
     return start if is_number == start.is_number else replace(start, nodes=nodes, is_number=is_number)

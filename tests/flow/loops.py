@@ -8,11 +8,11 @@ import torch
 
 
 def scan(
-    step: Callable[..., Any], init: Any, xs: Any = None, length: int | None = None, *, reverse: bool = False
+    step: Callable[..., Any], init: Any, xs: Any = None, length: Any = None, *, reverse: bool = False
 ) -> tuple[Any, Any]:
     """The loop of :func:`adjoint.scan`, step by step."""
     leaves, structure = optree.tree_flatten(xs)
-    steps = leaves[0].shape[0] if leaves else length
+    steps: int = leaves[0].shape[0] if leaves else length
     carry, results = init, [None] * steps
     for i in reversed(range(steps)) if reverse else range(steps):
         carry, results[i] = step(carry, optree.tree_unflatten(structure, [x[i] for x in leaves]))

@@ -7,18 +7,12 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.transform.control import cond, scan, switch
 from adjoint.verify.check import check_op
 from tests.flow import loops
 from tests.flow.noted import Noted
 from tests.ops.case import spread
 
 F64 = torch.float64
-
-
-class Ours:
-    cond = staticmethod(cond)
-    scan = staticmethod(scan)
 
 
 def different(flow: Any, p: Any, a: Any, b: Any) -> Any:
@@ -86,7 +80,7 @@ def test_every_claim_holds(name: str, sign: int):
     function = CASES[name]
     p = torch.tensor([1.5, -0.25], dtype=F64) * sign
     report = check_op(
-        lambda *given: function(Ours, *given),
+        lambda *given: function(ad, *given),
         (p, spread(3, seed=1), spread(3, seed=2)),
         reference=lambda *given: function(loops, *given),
     )
@@ -96,14 +90,14 @@ def test_every_claim_holds(name: str, sign: int):
 
 def test_branch_that_is_not_taken_is_not_run():
     seen: list[str] = []
-    f = lambda x, w: cond(x > 0, lambda x: Noted('a', seen)(x), lambda x: Noted('b', seen)(w), x)  # noqa: E731
+    f = lambda x, w: ad.cond(x > 0, lambda x: Noted('a', seen)(x), lambda x: Noted('b', seen)(w), x)  # noqa: E731
     ad.value_and_grad(f, argnums=(0, 1))(torch.tensor(2.0), torch.tensor(3.0))
     assert set(seen) == {'a', "a'"}
 
 
 @pytest.mark.parametrize('order', [1, 2])
 def test_nan_of_the_branch_that_is_not_taken_does_not_leak(order: int):
-    f = lambda x: cond(x > 0, lambda x: torch.log(x) * torch.sqrt(x), lambda x: x * x * 3, x)  # noqa: E731
+    f = lambda x: ad.cond(x > 0, lambda x: torch.log(x) * torch.sqrt(x), lambda x: x * x * 3, x)  # noqa: E731
     for _ in range(order):
         f = ad.grad(f)
     at = torch.tensor(0.0, dtype=F64)
@@ -114,7 +108,7 @@ def test_what_a_branch_closes_over_belongs_to_it():
     """A closure that is built in the branch alone is run there alone; what exists before is an operand."""
     x = ad.Variable('x', (), F64)
     before = torch.exp(x)
-    y = cond(x > 0, lambda: torch.log(x) + before, lambda: before)
+    y = ad.cond(x > 0, lambda: torch.log(x) + before, lambda: before)
     assert [n.op.name for n in ad.topological_sort(y)] == ['placeholder', 'gt', 'exp', 'cond']
     (g,) = ad.gradients(y, [x])
     assert ad.Evaluator([g]).run({x: torch.tensor(0.0, dtype=F64)})[0] == 1.0
@@ -124,32 +118,33 @@ def test_switch_takes_the_branch_at_the_position_held_to_those_there_are():
     branches = [torch.sin, torch.cos, torch.exp]
     x = torch.tensor(0.5, dtype=F64)
     for k, wanted in ((-3, torch.sin), (0, torch.sin), (1, torch.cos), (2, torch.exp), (9, torch.exp)):
-        assert torch.equal(switch(k, branches, x), wanted(x))
-        assert torch.equal(switch(torch.tensor(k), branches, x), wanted(x))
-    grads = [ad.grad(lambda x, k=k: switch(k, branches, x))(x) for k in range(3)]
+        assert torch.equal(ad.switch(k, branches, x), wanted(x))
+        assert torch.equal(ad.switch(torch.tensor(k), branches, x), wanted(x))
+    grads = [ad.grad(lambda x, k=k: ad.switch(k, branches, x))(x) for k in range(3)]
     torch.testing.assert_close(grads, [torch.cos(x), -torch.sin(x), torch.exp(x)], rtol=1e-14, atol=0)
 
 
 def test_types_are_what_holds_for_all_branches():
     x = ad.Variable('x', ('n', 3), F64)
     p = ad.Variable('p', (), torch.bool)
-    assert str(cond(p, lambda x: x * 2, torch.sin, x).type) == 'float64[n, 3]'
+    assert str(ad.cond(p, lambda x: x * 2, torch.sin, x).type) == 'float64[n, 3]'
 
 
 @pytest.mark.parametrize(
     ('call', 'error', 'message'),
     [
-        (lambda: cond(torch.ones(2) > 0, torch.sin, torch.cos, torch.ones(2)), ad.ShapeError,
+        (lambda: ad.cond(torch.ones(2) > 0, torch.sin, torch.cos, torch.ones(2)), ad.ShapeError,
          r'one truth value, and got bool\[2\].*where'),
-        (lambda: cond(True, lambda x: x[:1], lambda x: x, torch.ones(2)), ad.ShapeError,
+        (lambda: ad.cond(True, lambda x: x[:1], lambda x: x, torch.ones(2)), ad.ShapeError,
          r'(?s)float32\[2\] in the result of on_false and float32\[1\] in the result of on_true.*test_cond'),
-        (lambda: cond(True, lambda x: (x, x), lambda x: x, torch.ones(2)), ad.TensorTypeError,
+        (lambda: ad.cond(True, lambda x: (x, x), lambda x: x, torch.ones(2)), ad.TensorTypeError,
          r'(?s)different structures.*the result of on_true: \(float32\[2\], float32\[2\]\)'),
-        (lambda: cond(True, lambda x: x.double(), lambda x: x, torch.ones(2)), ad.TensorTypeError,
+        (lambda: ad.cond(True, lambda x: x.double(), lambda x: x, torch.ones(2)), ad.TensorTypeError,
          'same types'),
-        (lambda: cond(True, 3, lambda x: x, torch.ones(2)), ad.TensorTypeError, 'takes functions, and got 3'),
-        (lambda: switch(1.5, [torch.sin], torch.ones(2)), ad.ShapeError, 'one integer, and got float32'),
-        (lambda: switch(0, []), ad.TensorTypeError, 'at least one'),
+        (lambda: ad.cond(True, 3, lambda x: x, torch.ones(2)), ad.TensorTypeError,
+         'takes functions, and got 3'),
+        (lambda: ad.switch(1.5, [torch.sin], torch.ones(2)), ad.ShapeError, 'one integer, and got float32'),
+        (lambda: ad.switch(0, []), ad.TensorTypeError, 'at least one'),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(call: Any, error: Any, message: str):
@@ -159,6 +154,6 @@ def test_what_cannot_work_is_refused(call: Any, error: Any, message: str):
 
 def test_condition_of_several_entries_is_refused_in_the_run():
     p, x = ad.Variable('p'), ad.Variable('x')
-    y = cond(p, torch.sin, torch.cos, x)
+    y = ad.cond(p, torch.sin, torch.cos, x)
     with pytest.raises(ad.ShapeError, match=r'one truth value or position, and got bool\[2\]'):
         ad.Evaluator([y]).run({p: torch.ones(2, dtype=torch.bool), x: torch.ones(2)})

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.transform.control import scan
 from adjoint.verify.check import check_op
 from tests.flow import loops
 from tests.flow.noted import Noted
@@ -125,15 +124,11 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
 }
 
 
-class Ours:
-    scan = staticmethod(scan)
-
-
 @pytest.mark.parametrize('name', CASES)
 def test_every_claim_holds(name: str):
     function, arguments = CASES[name]
     report = check_op(
-        lambda *given: function(Ours, *given), arguments, reference=lambda *given: function(loops, *given)
+        lambda *given: function(ad, *given), arguments, reference=lambda *given: function(loops, *given)
     )
     report.raise_if_failed()
     assert report.of('unreliable') == [], str(report)
@@ -143,7 +138,7 @@ def test_long_rnn_is_the_unrolled_one():
     torch.manual_seed(1)
     h, xs = torch.zeros(4, 8, dtype=F64), torch.randn(200, 4, 3, dtype=F64)
     w, u = torch.randn(8, 8, dtype=F64) / 4, torch.randn(3, 8, dtype=F64)
-    value, grads = ad.value_and_grad(lambda *given: rnn(Ours, *given), argnums=(0, 1, 2, 3))(h, xs, w, u)
+    value, grads = ad.value_and_grad(lambda *given: rnn(ad, *given), argnums=(0, 1, 2, 3))(h, xs, w, u)
     leaves = [v.clone().requires_grad_() for v in (h, xs, w, u)]
     wanted = rnn(loops, *leaves)
     torch.testing.assert_close(value, wanted.detach(), rtol=1e-13, atol=0)
@@ -157,7 +152,7 @@ def test_loop_and_its_derivative_are_as_small_as_one_step():
     for steps in (10, 1000):
         h, w, u = nodes
         xs = ad.Variable('xs', (steps, 2, 5), F64)
-        y = rnn(Ours, h, xs, w, u)
+        y = rnn(ad, h, xs, w, u)
         sizes.append(len(ad.topological_sort(ad.gradients(y, [h, xs, w, u]))))
     assert sizes[0] == sizes[1] < 60
 
@@ -167,7 +162,9 @@ def test_only_what_is_used_is_computed():
     seen: list[str] = []
 
     def f(x: Any, xs: Any) -> Any:
-        return scan(lambda c, x: (Noted('c', seen)(c) * Noted('x', seen)(x), Noted('y', seen)(c)), x, xs)[0]
+        return ad.scan(lambda c, x: (Noted('c', seen)(c) * Noted('x', seen)(x), Noted('y', seen)(c)), x, xs)[
+            0
+        ]
 
     x, xs = ad.Variable('x', (), F64), ad.Variable('xs', (2,), F64)
     values = {x: torch.tensor(2.0, dtype=F64), xs: torch.ones(2, dtype=F64)}
@@ -181,7 +178,7 @@ def test_only_what_is_used_is_computed():
 
 def test_graph_with_a_loop_is_copied_and_pickled():
     x, xs = ad.Variable('x', (2,), F64), ad.Variable('xs', (3, 2), F64)
-    y = inside(Ours, x, xs, ad.Variable('w', (2,), F64))
+    y = inside(ad, x, xs, ad.Variable('w', (2,), F64))
     (g,) = ad.gradients(y, [x])
     values = [spread(2), spread(3, 2, seed=1), spread(2, seed=2)]
     names = ['x', 'xs', 'w']
@@ -198,21 +195,21 @@ def _by_name(nodes: Any, names: Any, values: Any) -> Any:
 
 def test_tensors_give_tensors_and_nodes_give_nodes():
     step = lambda c, x: (c + x, None)  # noqa: E731
-    carry, ys = scan(step, 0, torch.tensor([1, 2, 3]))
+    carry, ys = ad.scan(step, 0, torch.tensor([1, 2, 3]))
     assert ys is None
     assert torch.equal(carry, torch.tensor(6))
-    carry, _ = scan(step, 0.0, torch.ones(3, dtype=F64))
+    carry, _ = ad.scan(step, 0.0, torch.ones(3, dtype=F64))
     assert carry.dtype == F64
     w = ad.Variable('w', (), F64)
-    assert isinstance(scan(lambda c, x: (c * w, None), 1.0, torch.ones(3, dtype=F64))[0], ad.Node)
-    assert scan(step, ad.Variable('c', ('n',), F64), ad.Variable('xs', ('m', 'n'), F64))[0].type.shape == (
+    assert isinstance(ad.scan(lambda c, x: (c * w, None), 1.0, torch.ones(3, dtype=F64))[0], ad.Node)
+    assert ad.scan(step, ad.Variable('c', ('n',), F64), ad.Variable('xs', ('m', 'n'), F64))[0].type.shape == (
         'n',
     )
 
 
 def test_named_sizes_go_through():
     c, xs = ad.Variable('c', ('n',), F64), ad.Variable('xs', ('m', 'n'), F64)
-    carry, ys = scan(lambda c, x: (c * x, (c, c.sum())), c, xs)
+    carry, ys = ad.scan(lambda c, x: (c * x, (c, c.sum())), c, xs)
     assert [str(v.type) for v in (carry, *ys)] == ['float64[n]', 'float64[m, n]', 'float64[m]']
     (g,) = ad.gradients(carry, [xs])
     assert str(g.type) == 'float64[m, n]'
@@ -221,21 +218,21 @@ def test_named_sizes_go_through():
 @pytest.mark.parametrize(
     ('call', 'error', 'message'),
     [
-        (lambda: scan(lambda c, x: (c[:1], x), torch.ones(2), torch.ones(3)), ad.ShapeError,
+        (lambda: ad.scan(lambda c, x: (c[:1], x), torch.ones(2), torch.ones(3)), ad.ShapeError,
          r'carry is float32\[2\] in the carry before a step and float32\[1\] in the carry after it'),
-        (lambda: scan(lambda c, x: (c.double(), x), torch.ones(2), torch.ones(3)), ad.TensorTypeError,
+        (lambda: ad.scan(lambda c, x: (c.double(), x), torch.ones(2), torch.ones(3)), ad.TensorTypeError,
          r'(?s)carry is float32\[2\] .* float64\[2\] .*cast in the step.*test_scan.py'),
-        (lambda: scan(lambda c, x: ({'a': c}, x), (torch.ones(2), 1.0), torch.ones(3)), ad.TensorTypeError,
+        (lambda: ad.scan(lambda c, x: ({'a': c}, x), (torch.ones(2), 1.0), torch.ones(3)), ad.TensorTypeError,
          r"(?s)different structures.*\(float32\[2\], float32\[\]\).*\{'a': \(float32"),
-        (lambda: scan(lambda c, x: c, torch.ones(2), torch.ones(3)), ad.TensorTypeError,
+        (lambda: ad.scan(lambda c, x: c, torch.ones(2), torch.ones(3)), ad.TensorTypeError,
          r'pair \(carry, result\)'),
-        (lambda: scan(lambda c, x: (c, x), torch.ones(2)), ad.ShapeError, 'give it a length'),
-        (lambda: scan(lambda c, x: (c, x), torch.ones(2), torch.ones(())), ad.ShapeError, 'no first axis'),
-        (lambda: scan(lambda c, x: (c, x), 0.0, (torch.ones(2), torch.ones(3))), ad.ShapeError,
+        (lambda: ad.scan(lambda c, x: (c, x), torch.ones(2)), ad.ShapeError, 'give it a length'),
+        (lambda: ad.scan(lambda c, x: (c, x), torch.ones(2), torch.ones(())), ad.ShapeError, 'no first axis'),
+        (lambda: ad.scan(lambda c, x: (c, x), 0.0, (torch.ones(2), torch.ones(3))), ad.ShapeError,
          'equally long'),
-        (lambda: scan(lambda c, x: (c, x), 0.0, torch.ones(2), 3), ad.ShapeError, 'its length is 3'),
-        (lambda: scan(lambda c, x: (c, x), 'a', torch.ones(2)), ad.TensorTypeError, "carry, in .* is 'a'"),
-        (lambda: scan(3, 0.0, torch.ones(2)), ad.TensorTypeError, 'takes functions, and got 3'),
+        (lambda: ad.scan(lambda c, x: (c, x), 0.0, torch.ones(2), 3), ad.ShapeError, 'its length is 3'),
+        (lambda: ad.scan(lambda c, x: (c, x), 'a', torch.ones(2)), ad.TensorTypeError, "carry, in .* is 'a'"),
+        (lambda: ad.scan(3, 0.0, torch.ones(2)), ad.TensorTypeError, 'takes functions, and got 3'),
     ],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(call: Any, error: Any, message: str):
@@ -245,7 +242,7 @@ def test_what_cannot_work_is_refused(call: Any, error: Any, message: str):
 
 def test_carry_of_unknown_type_is_checked_in_the_run():
     c, x = ad.Variable('c'), ad.Variable('x')
-    carry, ys = scan(lambda c, x: (c * x, x), c, x)
+    carry, ys = ad.scan(lambda c, x: (c * x, x), c, x)
     run = ad.Evaluator([carry, ys]).run
     with pytest.raises(
         ad.ShapeError, match=r'carry 0 of a loop is float32\[\] before a step and float64\[\]'
