@@ -22,6 +22,7 @@ def value_key(node: 'Node', inputs: 'Sequence[Node]') -> Hashable:
     Parameters
     ----------
     node : Node
+        What to tell apart from others.
     inputs : sequence of Node
         What stands for its inputs: one node for all of the same value.
 
