@@ -72,7 +72,8 @@ def composed_sine(t: Any) -> Any:
 def expected(highest: int) -> list[float]:
     """The derivatives, computed with 60 digits and rounded."""
     with mpmath.workdps(60):
-        coefficients: list[Any] = mpmath.taylor(composed_sine, mpmath.mpf(AT), highest)
+        found: Any = mpmath.taylor(composed_sine, mpmath.mpf(AT), highest)
+        coefficients: list[Any] = list(found)
         return [float(c * mpmath.factorial(k)) for k, c in enumerate(coefficients)][1:]
 
 
