@@ -62,6 +62,10 @@ class Op:
     # Up to which order the op can be differentiated; None for any.
     orders: ClassVar[int | None] = None
 
+    # Whether two nodes with the same operands and attrs are one value, so that one can stand for both. Not so
+    # of variables, of what is drawn, and of what is told apart on purpose.
+    shareable: ClassVar[bool] = True
+
     # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
     nothing: ClassVar[Nothing] = 'zero'
 
@@ -153,6 +157,10 @@ class Op:
             are used and anything in the others. The default is the node itself.
         """
         return node
+
+    def commutes(self, node: Node) -> bool:
+        """Return whether the operands of a node can be exchanged without changing a bit of its value."""
+        return False
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return the node as a person would write it, given the names of its inputs."""
