@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adjoint.core.node import Node
 
-__all__ = ['WATCHED', 'births']
+__all__ = ['births', 'note']
 
 # Where a node that is built is noted; None where nobody asks.
-WATCHED: 'ContextVar[set[Node] | None]' = ContextVar('adjoint_births', default=None)
+_watched: 'ContextVar[set[Node] | None]' = ContextVar('adjoint_births', default=None)
 
 
 @contextmanager
@@ -27,12 +27,19 @@ def births() -> 'Generator[set[Node]]':
     >>> built == {y}
     True
     """
-    outer = WATCHED.get()
+    outer = _watched.get()
     found: set[Node] = set()
-    token = WATCHED.set(found)
+    token = _watched.set(found)
     try:
         yield found
     finally:
-        WATCHED.reset(token)
+        _watched.reset(token)
         if outer is not None:
             outer |= found
+
+
+def note(node: 'Node') -> None:
+    """Take note of a node that was built, where somebody asks."""
+    watched = _watched.get()
+    if watched is not None:
+        watched.add(node)
