@@ -1,7 +1,7 @@
 """Products that sum: matmul and its two adjoints, one trilinear form."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 
@@ -160,7 +160,7 @@ class MatMulNeeds(Op):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, a, b = input_values
-        batch: tuple[int, ...] = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        batch = cast('tuple[int, ...]', torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]))
         rows, columns = a.shape[-2:-1] if a.ndim > 1 else (), b.shape[-1:] if b.ndim > 1 else ()
         marked, a, b = _matrices((mask != 0).expand((*batch, *rows, *columns)), a, b)
         of_left = node.attrs['of'] == 'left'
