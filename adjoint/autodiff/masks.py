@@ -8,13 +8,14 @@ ops the mask goes by what entries of the operands are needed (`Op.needs`), as lo
 behind that may be infinite (`Hazards`); where there is not, the graph is what it would be without masks.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from adjoint.autodiff.hazards import Hazards, is_entrywise
 from adjoint.autodiff.pullback import pullback
 from adjoint.core.node import Node
+from adjoint.core.numbering import Numbering
 from adjoint.ops.contraction import Multilinear
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Elementwise
@@ -54,45 +55,36 @@ class Masks:
 
     Parameters
     ----------
-    order : sequence of Node
-        All nodes of the graph, inputs first.
-    wanted : collection of Node
-        What is differentiated by.
-    depends : collection of Node
-        The nodes that depend on these, and they themselves.
+    hazards : Hazards
+        Where it is worth knowing them.
+    numbering : Numbering
+        What stands for a node that is built again.
     nan_safe : bool
         Whether anything is made of it.
     """
 
-    def __init__(
-        self,
-        order: Sequence[Node],
-        wanted: Collection[Node],
-        depends: Collection[Node],
-        *,
-        nan_safe: bool = True,
-    ) -> None:
+    def __init__(self, hazards: Hazards, numbering: Numbering, *, nan_safe: bool) -> None:
+        self._hazards = hazards
+        self._numbering = numbering
         self._nan_safe = nan_safe
-        self._hazards = Hazards(order, wanted, depends)
-        self._depends = depends
-        self._written: dict[tuple[Node, Node, bool], Node] = {}
-        self._opposites: dict[Node, Node] = {}
+
+    def shared(self, ct: Cotangent) -> Cotangent:
+        """Return what stands for a cotangent."""
+        if isinstance(ct, Node):
+            return self._numbering.of(ct)
+        return Masked(self._numbering.of(ct.raw), self._numbering.of(ct.mask), ct.kept)
 
     def written(self, ct: Cotangent) -> Node:
         """Return a cotangent as one node."""
         if isinstance(ct, Node):
             return ct
-        key = (ct.raw, ct.mask, ct.kept)
-        if key not in self._written:
-            a, b = (ct.raw, 0.0) if ct.kept else (0.0, ct.raw)
-            self._written[key] = where(ct.mask, a, b)
-        return self._written[key]
+        return self._numbering.of(where(ct.mask, *((ct.raw, 0.0) if ct.kept else (0.0, ct.raw))))
 
     def total(self, parts: Sequence[Cotangent]) -> Cotangent:
         """Return the sum of the cotangents of one node; what is zero in all of them is zero in it."""
         total = parts[0]
         for ct in parts[1:]:
-            total = self._plus(total, ct)
+            total = self.shared(self._plus(total, ct))
         return total
 
     def _plus(self, a: Cotangent, b: Cotangent) -> Cotangent:
@@ -108,11 +100,7 @@ class Masks:
 
     def _as_node(self, ct: Masked) -> Node:
         """Return the mask that holds where ``raw`` counts."""
-        if ct.kept:
-            return ct.mask
-        if ct.mask not in self._opposites:
-            self._opposites[ct.mask] = logical_not(ct.mask)
-        return self._opposites[ct.mask]
+        return ct.mask if ct.kept else self._numbering.of(logical_not(ct.mask))
 
     def pullback(self, node: Node, ct: Cotangent) -> list[Cotangent | None]:
         """Return the cotangents of the inputs of a node, with what is known of their zeros."""
@@ -130,7 +118,7 @@ class Masks:
         if node.op is where:
             return [self._chosen(c, x, None) for x, c in zip(node.inputs, found, strict=True)]
         matters = self._hazards.near_pole if isinstance(node.op, Elementwise) else self._hazards.far
-        if not any(x in self._depends and matters(x) for x in node.inputs):
+        if not any(matters(x) for x in node.inputs):
             return [*found]
         return self._known(node, found, node.op.needs(node, None))
 

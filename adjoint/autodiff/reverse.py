@@ -1,9 +1,11 @@
 """Reverse mode: cotangents pulled back through a graph, as nodes of the same graph."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
+from adjoint.autodiff.hazards import Hazards
 from adjoint.autodiff.masks import Cotangent, Masks
 from adjoint.core.node import Node
+from adjoint.core.numbering import Numbering
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.creation import zeros_like
@@ -11,8 +13,17 @@ from adjoint.ops.creation import zeros_like
 __all__ = ['cotangents']
 
 
-def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node], *, nan_safe: bool = True) -> list[Node | None]:
+def cotangents(
+    seeds: dict[Node, Node],
+    nodes: Iterable[Node],
+    behind: Container[Node] = (),
+    *,
+    nan_safe: bool = True,
+) -> list[Node | None]:
     """Pull cotangents of some nodes back to others.
+
+    What the rules build is shared: a node that applies the op of an existing one to the same operands is
+    replaced by it.
 
     Parameters
     ----------
@@ -20,6 +31,8 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node], *, nan_safe: bool
         Outputs with their cotangents.
     nodes : iterable of Node
         Where the cotangents are wanted.
+    behind : container of Node, optional
+        Nodes that are known not to depend on these, so that the walk ends there.
     nan_safe : bool
         Whether what is known to be zero is kept from being multiplied by what is not finite.
 
@@ -29,15 +42,16 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node], *, nan_safe: bool
         The cotangent of each of ``nodes``, or ``None`` where nothing flows to it.
     """
     wanted = list(nodes)
-    order = topological_sort(seeds)
+    order = topological_sort(seeds, behind)
+    shared = Numbering(order)
     goals = frozenset(wanted)
     depends = set(goals)
     for node in order:
         if not depends.isdisjoint(node.inputs):
             depends.add(node)
-    masks = Masks(order, goals, depends, nan_safe=nan_safe)
+    masks = Masks(Hazards(order, goals, depends), shared, nan_safe=nan_safe)
     totals: dict[Node, Node] = {}
-    parts: dict[Node, list[Cotangent]] = {node: [seed] for node, seed in seeds.items()}
+    parts: dict[Node, list[Cotangent]] = {node: [shared.of(seed)] for node, seed in seeds.items()}
     outside = ambient_site()
     try:
         for node in reversed(order):
@@ -53,7 +67,7 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node], *, nan_safe: bool
                 continue
             for x, ct in zip(node.inputs, masks.pullback(node, total), strict=True):
                 if ct is not None and x in depends and not _is_zero(ct):
-                    parts.setdefault(x, []).append(ct)
+                    parts.setdefault(x, []).append(masks.shared(ct))
     finally:
         leave_sites(outside)
     return [totals.get(node) for node in wanted]

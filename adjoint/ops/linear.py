@@ -223,6 +223,8 @@ class Broadcast(_Broadcasting):
 class Alias(_Entrywise):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
+    shareable = False
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a
