@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -167,6 +167,24 @@ class Op:
         """Return the type of the node, or ``None`` where it is not known before the run."""
         return infer_by_compute(node, input_types)
 
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        """Return what a run computes in the place of a node of which it uses some outputs only.
+
+        Parameters
+        ----------
+        node : Node
+            Of an op with several outputs.
+        used : collection of int
+            The positions of the outputs that are used.
+
+        Returns
+        -------
+        Node
+            Its operands are some of those of the node. Its value is as long a tuple, equal in the places that
+            are used and anything in the others. The default is the node itself.
+        """
+        return node
+
     def commutes(self, node: Node) -> bool:
         """Return whether the operands of a node can be exchanged without changing a bit of its value."""
         return False
@@ -187,7 +205,11 @@ class Op:
         for name, value in vars(sys.modules[type(self).__module__]).items():
             if value is self:
                 return name
-        return super().__reduce_ex__(2)
+        return _unpickled, (type(self),), vars(self)
+
+
+def _unpickled(cls: type[Op]) -> Op:
+    return cls.__new__(cls)
 
 
 def _where(cls: type) -> str:
