@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -61,6 +61,10 @@ class Op:
 
     # Up to which order the op can be differentiated; None for any.
     orders: ClassVar[int | None] = None
+
+    # Whether two nodes with the same operands and attrs are one value, so that one can stand for both. Not so
+    # of variables, of what is drawn, and of what is told apart on purpose.
+    shareable: ClassVar[bool] = True
 
     # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
     nothing: ClassVar[Nothing] = 'zero'
@@ -136,6 +140,28 @@ class Op:
         """Return the type of the node, or ``None`` where it is not known before the run."""
         return infer_by_compute(node, input_types)
 
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        """Return what a run computes in the place of a node of which it uses some outputs only.
+
+        Parameters
+        ----------
+        node : Node
+            Of an op with several outputs.
+        used : collection of int
+            The positions of the outputs that are used.
+
+        Returns
+        -------
+        Node
+            Its operands are some of those of the node. Its value is as long a tuple, equal in the places that
+            are used and anything in the others. The default is the node itself.
+        """
+        return node
+
+    def commutes(self, node: Node) -> bool:
+        """Return whether the operands of a node can be exchanged without changing a bit of its value."""
+        return False
+
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return the node as a person would write it, given the names of its inputs."""
         # What is None or False is an option that is not used.
@@ -152,7 +178,11 @@ class Op:
         for name, value in vars(sys.modules[type(self).__module__]).items():
             if value is self:
                 return name
-        return super().__reduce_ex__(2)
+        return _unpickled, (type(self),), vars(self)
+
+
+def _unpickled(cls: type[Op]) -> Op:
+    return cls.__new__(cls)
 
 
 def _where(cls: type) -> str:
