@@ -24,6 +24,7 @@ def gradients(
     *,
     cotangents: Operand | Sequence[Operand | None] | None = None,
     unconnected: Literal['zero', 'raise'] = 'zero',
+    nan_safe: bool = True,
 ) -> list[Node]: ...
 @overload
 def gradients(
@@ -32,6 +33,7 @@ def gradients(
     *,
     cotangents: Operand | Sequence[Operand | None] | None = None,
     unconnected: Literal['none'],
+    nan_safe: bool = True,
 ) -> list[Node | None]: ...
 def gradients(
     output_node: Node | Sequence[Node],
@@ -39,6 +41,7 @@ def gradients(
     *,
     cotangents: Operand | Sequence[Operand | None] | None = None,
     unconnected: Unconnected = 'zero',
+    nan_safe: bool = True,
 ) -> Sequence[Node | None]:
     """Return the gradients of a node with respect to others, as nodes of the same graph.
 
@@ -55,6 +58,9 @@ def gradients(
     unconnected : {'zero', 'none', 'raise'}
         What stands for the gradient by a node that nothing flows to: zeros of its shape, ``None``, or an
         error that says what is in the way.
+    nan_safe : bool
+        Whether a cotangent that is known to be zero, such as that of what `where` does not choose, stays
+        zero where a derivative is infinite or nan. Without it the two are multiplied, which gives nan.
 
     Returns
     -------
@@ -96,7 +102,7 @@ def gradients(
         given = [cotangents] if isinstance(output_node, Node) else cotangents
     seeds = seeds_of(outputs, given)
     found: list[Node | None] = []
-    for node, ct in zip(wanted, pulled_cotangents(seeds, wanted), strict=True):
+    for node, ct in zip(wanted, pulled_cotangents(seeds, wanted, nan_safe=nan_safe), strict=True):
         if ct is not None:
             found.append(_of_its_type(ct, node))
         elif unconnected == 'raise':

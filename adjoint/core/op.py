@@ -10,6 +10,7 @@ import torch
 
 from adjoint.core.errors import NonDifferentiableError, UnsupportedOpError
 from adjoint.core.inference import infer_by_compute
+from adjoint.core.kink import Kink
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
@@ -68,6 +69,12 @@ class Op:
 
     # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
     nothing: ClassVar[Nothing] = 'zero'
+
+    # Where its derivative is a choice, or infinite.
+    kinks: ClassVar[tuple[Kink, ...]] = ()
+
+    # Whether it may leave entries of an operand out, so that their cotangents are known to be zero.
+    drops: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -135,6 +142,26 @@ class Op:
             The tangent, of the shape of the node; ``None`` where nothing flows.
         """
         return _default_jvp[0](node, input_tangents)
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return which entries of the inputs some entries of the value are computed from.
+
+        Gradients are kept free of nan by it: see `adjoint.autodiff.masks`.
+
+        Parameters
+        ----------
+        node : Node
+            The node whose entries are asked for.
+        mask : Node or None
+            Not zero at these entries; it broadcasts to the shape of the node. ``None`` for all entries.
+
+        Returns
+        -------
+        sequence of Node or None
+            For each of ``node.inputs`` a mask that broadcasts to its shape; ``None`` for all entries, or
+            where it is not known.
+        """
+        return [None] * len(node.inputs)
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the node, or ``None`` where it is not known before the run."""
