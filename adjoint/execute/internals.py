@@ -1,4 +1,6 @@
-"""The inner functions of torch that running a graph needs, in one place."""
+"""What this room uses of torch that torch does not promise to keep, in one place."""
+
+# ruff: noqa: SLF001
 
 from typing import Any
 
@@ -6,7 +8,7 @@ import torch
 
 __all__ = ['current_transform', 'dispatch_modes', 'is_autocast', 'native', 'set_records']
 
-_inner: Any = torch._C  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] no public way to any of these
+_inner: Any = torch._C  # pyright: ignore[reportPrivateUsage] there is no public way to any of these
 
 # Whether autocast is on for any device; how many modes watch the dispatcher; the level of the innermost
 # transform of `torch.func`, if any.
