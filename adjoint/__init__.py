@@ -74,6 +74,7 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
@@ -160,6 +161,7 @@ __all__ = [
     'check_gradients',
     'check_op',
     'clamp',
+    'cond',
     'conj',
     'constant',
     'cos',
@@ -232,6 +234,7 @@ __all__ = [
     'reshape_like',
     'round',
     'rsqrt',
+    'scan',
     'scatter_add',
     'sgn',
     'sigmoid',
@@ -250,6 +253,7 @@ __all__ = [
     'sum',
     'sum_op',
     'sum_to_like',
+    'switch',
     'symbolic',
     'tan',
     'tanh',

@@ -91,6 +91,15 @@ class Evaluator:
         programs = self._programs_for(input_values)
         return programs.run([input_values[node] for node in programs.task.fed])
 
+    def run_in_place(self, input_values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
+        """Compute the values as part of another computation, which torch's autograd records if it does that.
+
+        As :meth:`run` otherwise: for ops that hold a graph, and compute it.
+        """
+        programs = self._programs_for(input_values)
+        values = [input_values[node] for node in programs.task.fed]
+        return programs.record(values) if torch.is_grad_enabled() else programs.run(values)
+
     def over(self, inputs: Sequence[Node]) -> Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]:
         """Return the run as a function of the values of these nodes, in this order: for loops.
 

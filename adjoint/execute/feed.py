@@ -112,12 +112,10 @@ def missing(nodes: Sequence[Node]) -> MissingInputError:
     )
 
 
-def circumstances(node: Node, operands: Sequence[Any]) -> str:
+def circumstances(node: Node, values: Mapping[Node, Any]) -> str:
     """Return what was going on when a kernel failed: the node, the types of its operands, the user's line."""
     listed = '\n'.join(
-        f'  input {i}: {_type_of(value)}    {x}'
-        for i, (x, value) in enumerate(zip(node.inputs, operands, strict=True))
-        if value is not None
+        f'  input {i}: {_type_of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
     )
     attrs = f' with {node.attrs}' if node.attrs else ''
     return f"while computing node '{node}', op {node.op.name}{attrs}\n{listed}\n{node.location}"

@@ -51,7 +51,8 @@ class Plan:
             return schedule, schedule(values)
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
-        results = Schedule(made, {}).run(values, facts.see)
+        with torch.no_grad():
+            results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
         plan = steps_of(made, facts)
         lines = reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
         return PlannedProgram(made, plan, lines, poison=self.poison), results

@@ -145,7 +145,8 @@ class PlannedProgram:
             return
         step = self._lines[position].step
         scope: Mapping[str, Any] = {**self._bound, **trace.tb_frame.f_locals}
-        error.add_note(circumstances(step.node, [scope.get(self._names.get(x, '')) for x in step.operands]))
+        named = zip(step.node.inputs, (self._names.get(x) for x in step.operands), strict=True)
+        error.add_note(circumstances(step.node, {x: scope[name] for x, name in named if name in scope}))
 
     @property
     def source(self) -> str:

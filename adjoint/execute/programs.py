@@ -8,7 +8,7 @@ import torch
 from adjoint.execute.executor import Executor, Program, Task
 from adjoint.execute.feed import as_tensor, sizes_of
 from adjoint.execute.recent import Recent
-from adjoint.execute.reference import Reference
+from adjoint.execute.reference import Reference, Schedule
 from adjoint.execute.signature import Signature, signature_of
 
 __all__ = ['Programs']
@@ -44,6 +44,11 @@ class Programs:
         signature = signature_of(values)
         program = None if signature is None else self._programs.get(signature)
         return self._first(values, signature) if program is None else program(values)
+
+    def record(self, values: Sequence[Any]) -> list[torch.Tensor]:
+        """Return the values of the outputs, computed by the reference, as torch's autograd records them."""
+        tensors = [as_tensor(node, value) for node, value in zip(self.task.fed, values, strict=True)]
+        return Schedule(self.task, sizes_of(self.task.fed, tensors)).run(tensors)
 
     def program(self, values: Sequence[Any]) -> Program:
         """Return the program of the signature of these values, made now if need be."""

@@ -6,11 +6,11 @@ import torch
 
 from adjoint.core.extent import extents_of, resolved_attrs
 from adjoint.core.node import Node
-from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.executor import Task
 from adjoint.ops.creation import placeholder
+from adjoint.ops.several import restricted
 
 __all__ = ['typed']
 
@@ -29,13 +29,13 @@ def typed(task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]) 
     }
     before = ambient_site()
     try:
-        for node in topological_sort(task.outputs, behind=made):
+        for node, stand in restricted(task.outputs, made):
             if node not in made:
                 enter_site(node.site)
-                attrs = resolved_attrs(node.attrs, sizes) if extents_of(node.attrs) else node.attrs
+                attrs = resolved_attrs(stand.attrs, sizes) if extents_of(stand.attrs) else stand.attrs
                 # What has no operands, such as a constant, was typed as it was built.
-                known = node.type if not node.inputs and attrs is node.attrs else None
-                made[node] = Node([made[x] for x in node.inputs], node.op, attrs, node.given_name, known)
+                known = stand.type if not stand.inputs and attrs is stand.attrs else None
+                made[node] = Node([made[x] for x in stand.inputs], stand.op, attrs, node.given_name, known)
     finally:
         leave_sites(before)
     return Task(tuple(made[node] for node in task.outputs), tuple(made[node] for node in task.fed))
