@@ -25,6 +25,7 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.flow.custom import CustomOp, custom_op
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -48,6 +49,7 @@ from adjoint.ops.creation import (
 from adjoint.ops.exponential import (
     erf, erfc, exp, expm1, log, log10, log1p, log2,
 )  # fmt: skip
+from adjoint.ops.flowing import clip_gradient, reverse_gradient, scale_gradient
 from adjoint.ops.index import (
     gather, getitem, index_add, index_select, scatter_add, ungetitem,
 )  # fmt: skip
@@ -76,12 +78,13 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
+from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -99,6 +102,7 @@ __all__ = [
     'BroadcastOp',
     'Connection',
     'Creation',
+    'CustomOp',
     'DivByConstOp',
     'DivOp',
     'Elementwise',
@@ -167,13 +171,16 @@ __all__ = [
     'ceil',
     'check_gradients',
     'check_op',
+    'checkpoint',
     'clamp',
+    'clip_gradient',
     'cond',
     'conj',
     'constant',
     'cos',
     'cosh',
     'cumsum',
+    'custom_op',
     'detach',
     'div',
     'div_by_const',
@@ -250,8 +257,10 @@ __all__ = [
     'relu',
     'reshape',
     'reshape_like',
+    'reverse_gradient',
     'round',
     'rsqrt',
+    'scale_gradient',
     'scan',
     'scatter_add',
     'sgn',
@@ -270,6 +279,7 @@ __all__ = [
     'squeeze',
     'stack',
     'std',
+    'stop_gradient',
     'sub',
     'sum',
     'sum_op',

@@ -13,6 +13,7 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_flowing,
     cases_gates,
     cases_index,
     cases_linalg,
@@ -67,4 +68,5 @@ CASES: dict[str, Case] = {
     **cases_cumulative.CASES,
     **cases_window.CASES,
     **cases_basis.CASES,
+    **cases_flowing.CASES,
 }

@@ -1,0 +1,49 @@
+"""Cases of values that change what flows back through them: differences see none of it, conventions do."""
+
+from typing import Any
+
+import adjoint as ad
+from adjoint.verify.samples import sample
+from tests.ops.case import Case, t, z
+
+
+def _clipped(x: Any, *args: Any, **kwargs: Any) -> Any:
+    return ad.clip_gradient(x, *args, **kwargs) * ad.constant(t([3.0, 4.0]))
+
+
+def _scaled(x: Any, factor: float) -> Any:
+    return ad.scale_gradient(x, factor) * ad.constant(t([3.0, 4.0]))
+
+
+POINT = t([0.5, -2.0])
+
+CASES = {
+    'scale_gradient': Case(
+        _scaled,
+        [sample(POINT, 1.0)],
+        lambda x, factor: x * t([3.0, 4.0]),
+        conventions=[
+            (sample(POINT, 0.5), (t([1.5, 2.0]),)),
+            (sample(POINT, 0.0), (t([0.0, 0.0]),)),
+            (sample(POINT, -2), (t([-6.0, -8.0]),)),
+        ],
+        refusals=[(sample(POINT, 'a'), ad.TensorTypeError, 'real number')],
+    ),
+    'clip_gradient': Case(
+        _clipped,
+        [],
+        conventions=[
+            (sample(POINT, 1.0), (t([0.6, 0.8]),)),
+            (sample(POINT, 5.0), (t([3.0, 4.0]),)),
+            (sample(POINT, 7.0), (t([3.0, 4.0]),)),
+            (sample(z([1j, 2]), 2.5), (z([1.5, 2.0]),)),
+            (sample(POINT, max=3.5), (t([3.0, 3.5]),)),
+            (sample(POINT, min=-1.0, max=1.0), (t([1.0, 1.0]),)),
+        ],
+        refusals=[
+            (sample(POINT), ad.TensorTypeError, 'max_norm, or min and max'),
+            (sample(POINT, 1.0, max=2.0), ad.TensorTypeError, 'and not both'),
+            (sample(POINT, 0.0), ad.TensorTypeError, 'positive'),
+        ],
+    ),
+}
