@@ -73,6 +73,8 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
@@ -215,6 +217,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -238,6 +241,7 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',

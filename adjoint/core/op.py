@@ -57,6 +57,10 @@ class Op:
     # Up to which order the op can be differentiated; None for any.
     orders: ClassVar[int | None] = None
 
+    # Whether two nodes of the op with equal operands and attrs are the same value, so that passes may
+    # compute it once. An op that draws, counts or marks says False.
+    mergeable: ClassVar[bool] = True
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if 'name' not in cls.__dict__:
