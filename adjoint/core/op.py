@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 
@@ -14,7 +14,7 @@ from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 
-__all__ = ['Op', 'hand_over_jvp']
+__all__ = ['Nothing', 'Op', 'hand_over_jvp']
 
 _default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
 
@@ -22,6 +22,11 @@ _default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
 def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) -> None:
     """Take the default of ``Op.jvp``; called once, by the room that can walk a graph."""
     _default_jvp[:] = [rule]
+
+
+# Why a rule gives nothing: the derivative is zero; the op is constant between its jumps; it reads only sizes
+# and dtype of its operands; it is there to stop derivatives.
+Nothing: TypeAlias = Literal['zero', 'step', 'sizes', 'stop']
 
 
 class Op:
@@ -60,6 +65,9 @@ class Op:
     # Whether two nodes of the op with equal operands and attrs are the same value, so that passes may
     # compute it once. An op that draws, counts or marks says False.
     mergeable: ClassVar[bool] = True
+
+    # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
+    nothing: ClassVar[Nothing] = 'zero'
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
