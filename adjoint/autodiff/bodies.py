@@ -46,7 +46,7 @@ def pushed_forward(body: Body, moving: Sequence[int]) -> tuple[Body, tuple[int, 
     Parameters
     ----------
     body : Body
-        What is pushed forward through.
+        What is pushed through.
     moving : sequence of int
         Positions of the inputs that have tangents.
 

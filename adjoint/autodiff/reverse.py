@@ -1,12 +1,13 @@
 """Reverse mode: cotangents pulled back through a graph, as nodes of the same graph."""
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import torch
 
 from adjoint.core.errors import RuleError
 from adjoint.core.node import Node
+from adjoint.core.numbering import Numbering
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
@@ -18,8 +19,13 @@ from adjoint.ops.several import plus
 __all__ = ['cotangents', 'pullback']
 
 
-def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | None]:
+def cotangents(
+    seeds: dict[Node, Node], nodes: Iterable[Node], behind: Container[Node] = ()
+) -> list[Node | None]:
     """Pull cotangents of some nodes back to others.
+
+    What the rules build is shared: a node that applies the op of an existing one to the same operands is
+    replaced by it.
 
     Parameters
     ----------
@@ -27,6 +33,8 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | No
         Outputs with their cotangents.
     nodes : iterable of Node
         Where the cotangents are wanted.
+    behind : container of Node, optional
+        Nodes that are known not to depend on these, so that the walk ends there.
 
     Returns
     -------
@@ -34,13 +42,14 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | No
         The cotangent of each of ``nodes``, or ``None`` where nothing flows to it.
     """
     wanted = list(nodes)
-    order = topological_sort(seeds)
+    order = topological_sort(seeds, behind)
+    shared = Numbering(order)
     depends = set(wanted)
     for node in order:
         if not depends.isdisjoint(node.inputs):
             depends.add(node)
     totals: dict[Node, Node] = {}
-    parts: dict[Node, list[Node]] = {node: [seed] for node, seed in seeds.items()}
+    parts: dict[Node, list[Node]] = {node: [shared.of(seed)] for node, seed in seeds.items()}
     outside = ambient_site()
     try:
         for node in reversed(order):
@@ -51,13 +60,13 @@ def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | No
             enter_site(node.site)
             total = flowing[0]
             for ct in flowing[1:]:
-                total = plus(total, ct)
+                total = shared.of(plus(total, ct))
             totals[node] = total
             if depends.isdisjoint(node.inputs):
                 continue
             for x, ct in zip(node.inputs, pullback(node, total), strict=True):
                 if ct is not None and x in depends and ct.op is not zeros_like:
-                    parts.setdefault(x, []).append(ct)
+                    parts.setdefault(x, []).append(shared.of(ct))
     finally:
         leave_sites(outside)
     return [totals.get(node) for node in wanted]

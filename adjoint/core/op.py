@@ -62,9 +62,9 @@ class Op:
     # Up to which order the op can be differentiated; None for any.
     orders: ClassVar[int | None] = None
 
-    # Whether two nodes of the op with equal operands and attrs are the same value, so that passes may
-    # compute it once. An op that draws, counts or marks says False.
-    mergeable: ClassVar[bool] = True
+    # Whether two nodes with the same operands and attrs are one value, so that one can stand for both. Not so
+    # of variables, of what is drawn, and of what is told apart on purpose.
+    shareable: ClassVar[bool] = True
 
     # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
     nothing: ClassVar[Nothing] = 'zero'
@@ -139,6 +139,10 @@ class Op:
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the node, or ``None`` where it is not known before the run."""
         return infer_by_compute(node, input_types)
+
+    def commutes(self, node: Node) -> bool:
+        """Return whether the operands of a node can be exchanged without changing a bit of its value."""
+        return False
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return the node as a person would write it, given the names of its inputs."""

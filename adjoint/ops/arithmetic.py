@@ -36,6 +36,9 @@ class Add(Binary):
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 1, 1
 
+    def commutes(self, node: Node) -> bool:
+        return True
+
 
 class Sub(Binary):
     """``a - b``."""
@@ -59,6 +62,10 @@ class Mul(Binary):
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return b, a
+
+    def commutes(self, node: Node) -> bool:
+        """Return whether it is known to be real: a complex product may be fused, and rounds by its order."""
+        return node.type is not None and node.type.is_real
 
 
 def _divide(a: Any, b: Any) -> torch.Tensor:

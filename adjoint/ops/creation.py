@@ -43,7 +43,7 @@ class Creation(Op):
 class Placeholder(Op):
     """An input of the graph: its value is given to the run."""
 
-    mergeable = False
+    shareable = False
 
     def __call__(
         self,

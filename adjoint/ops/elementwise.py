@@ -25,7 +25,9 @@ def times(t: Node, partial: Partial) -> Node | None:
     if partial is None:
         return None
     if not isinstance(partial, Node):
-        return t if partial == 1 else -t if partial == -1 else t * partial
+        if partial == -1:
+            return t.inputs[0] if t.op.name == 'neg' else -t
+        return t if partial == 1 else t * partial
     is_reciprocal = partial.op.name == 'div' and partial.attrs.get('side') == 'left'
     if is_reciprocal and partial.attrs['constant'] == 1:
         return t / partial.inputs[0]

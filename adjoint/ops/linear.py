@@ -192,7 +192,7 @@ class Broadcast(Linear):
 class Alias(Linear):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
-    mergeable = False
+    shareable = False
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values

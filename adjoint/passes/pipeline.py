@@ -17,10 +17,12 @@ from adjoint.core.rebuild import rebuilt
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import placeholder
 from adjoint.passes.compare import compare
+from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
 from adjoint.passes.rewrite import Family, Rewrite
 from adjoint.passes.sharing import shared
+from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.views import VIEWS
 from adjoint.passes.walk import Walked, compatible, rewritten
 
@@ -39,7 +41,7 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In the order of their passes: shapes first, since what is left of them hides other patterns.
-FAMILIES: tuple[Family, ...] = (LIKES, VIEWS)
+FAMILIES: tuple[Family, ...] = (LIKES, VIEWS, SIMPLIFY)
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -131,7 +133,7 @@ def optimize(
     >>> x = ad.Variable('x', shape=(3,), dtype=torch.float64)
     >>> g, = ad.gradients(ad.sin(x) * ad.sin(x), [x])
     >>> len(ad.topological_sort(g)), len(ad.topological_sort(optimize([g])))
-    (8, 5)
+    (7, 5)
     """
     return optimized(nodes, level, keep=keep, final=final, compare_on=compare_on).nodes
 
@@ -208,7 +210,8 @@ class _Pass(NamedTuple):
 def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
     """Return the passes of a round: equal nodes are merged first, so that patterns see them as one."""
     tables = ((family.name, family.table(kinds)) for family in families)
-    return [_Pass('sharing', shared), *(_Pass(name, partial(rewritten, table=t)) for name, t in tables if t)]
+    by_rewrites = [_Pass(name, partial(rewritten, table=table)) for name, table in tables if table]
+    return [_Pass('sharing', shared), *by_rewrites, _Pass('folding', folded)]
 
 
 def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: AbstractSet[Node]) -> None:

@@ -1,103 +1,16 @@
 """Common subexpressions: equal nodes become one."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, cast
-
-import torch
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Any
 
 from adjoint.core.node import Node
-from adjoint.core.op import Op
+from adjoint.core.numbering import value_key
 from adjoint.core.order import topological_sort
-from adjoint.ops.arithmetic import add, mul
 from adjoint.ops.body import Body
 from adjoint.ops.creation import constant
-from adjoint.ops.logic import bitwise_and, bitwise_or, bitwise_xor, logical_and, logical_or, logical_xor
-from adjoint.ops.step import eq, ne
 from adjoint.passes.walk import Walked, remade, with_bodies
 
-__all__ = ['shared', 'value_key']
-
-# The sum and the product of two floats do not depend on their order, by IEEE 754; which of two nans comes
-# out may. The larger of two (0.0 and -0.0), and what a library computes from two numbers, do.
-_COMMUTATIVE = frozenset(
-    {add, eq, ne, bitwise_and, bitwise_or, bitwise_xor, logical_and, logical_or, logical_xor}
-)
-
-
-def value_key(
-    op: Op, inputs: Sequence[Hashable], attrs: Mapping[str, Any], *, is_real: bool = False
-) -> Hashable | None:
-    """Return what makes two nodes the same value: op, operands and attrs.
-
-    Parameters
-    ----------
-    op : Op
-        What computes the value.
-    inputs : sequence of Hashable
-        The operands: nodes, or numbers that stand for their values.
-    attrs : mapping of str
-        What is no tensor.
-    is_real : bool
-        Whether the value is known not to be complex: products of reals do not depend on their order, and
-        those of complex numbers do, where a multiplication is fused with an addition.
-
-    Returns
-    -------
-    Hashable or None
-        Equal keys are equal values. ``None`` where a value of its own is computed at each node.
-
-    Examples
-    --------
-    >>> import adjoint as ad
-    >>> x, y = ad.Variable('x'), ad.Variable('y')
-    >>> value_key(ad.add, [x, y], {}) == value_key(ad.add, [y, x], {})
-    True
-    >>> value_key(ad.add, [x], {'constant': 1}) == value_key(ad.add, [x], {'constant': 1.0})
-    False
-    """
-    if not op.mergeable:
-        return None
-    if op is constant and 'number' in attrs:
-        # Tensors of users may be changed in place, and are their own; a number stays.
-        tensor: torch.Tensor = attrs['constant']
-        return constant, _frozen(attrs['number']), tensor.dtype, tensor.device
-    operands: Hashable = tuple(inputs)
-    if len(inputs) == 2 and (op in _COMMUTATIVE or (op is mul and is_real)):  # noqa: PLR2004 two operands
-        operands = frozenset(inputs)
-    frozen = [(name, _frozen(value)) for name, value in attrs.items()]
-    if any(value is _UNHASHABLE for _, value in frozen):
-        return None
-    frozen.sort()
-    return op, operands, tuple(frozen)
-
-
-class _Unhashable:
-    """Stands for an attr that cannot be compared."""
-
-    def __lt__(self, other: object) -> bool:
-        return False
-
-
-_UNHASHABLE = _Unhashable()
-
-
-def _frozen(value: Any) -> Hashable:
-    """Return a hashable that is equal for equal attrs only: 1, 1.0 and True differ, as 0.0 and -0.0 do."""
-    if isinstance(value, (float, complex)):
-        return value.__class__.__name__, repr(value)
-    if isinstance(value, (torch.Tensor, Node, Body)):
-        return 'object', id(value)
-    if isinstance(value, slice):
-        bounds = cast('slice[Any, Any, Any]', value)
-        return 'slice', _frozen((bounds.start, bounds.stop, bounds.step))
-    if isinstance(value, (tuple, list)):
-        entries = tuple(_frozen(v) for v in cast('Sequence[Any]', value))
-        return _UNHASHABLE if _UNHASHABLE in entries else (value.__class__.__name__, entries)
-    try:
-        hash(value)
-    except TypeError:
-        return _UNHASHABLE
-    return value.__class__.__name__, value
+__all__ = ['shared']
 
 
 def shared(nodes: Iterable[Node]) -> Walked:
@@ -124,38 +37,40 @@ def shared(nodes: Iterable[Node]) -> Walked:
     (4, 3)
     """
     wanted = list(nodes)
-    numbering = _Numbering(topological_sort(wanted))
-    if not numbering.merged:
+    classes = _Classes(topological_sort(wanted))
+    if not classes.merged:
         return Walked(wanted)
-    values = numbering.values()
-    return Walked([values[numbering.numbers[node]] for node in wanted], applied=numbering.merged)
+    values = classes.values()
+    return Walked([values[classes.leader_of[node]] for node in wanted], applied=classes.merged)
 
 
-class _Numbering:
-    """Which nodes of a graph are one value: the same number is the same value."""
+class _Classes:
+    """The classes of nodes with the same value: the node that leads each, and a name for it."""
 
     def __init__(self, order: Sequence[Node]) -> None:
-        self.numbers: dict[Node, int] = {}
-        self.leaders: list[Node] = []
-        self.attrs: list[dict[str, Any]] = []
-        self.names: list[str] = []
+        self.leader_of: dict[Node, Node] = {}
+        self.leaders: dict[Node, str] = {}
+        self.attrs: dict[Node, dict[str, Any]] = {}
         self.merged = 0
         self._bodies: dict[Body, Body] = {}
-        known: dict[Hashable, int] = {}
+        first: dict[Hashable, Node] = {}
         for node in order:
-            attrs = with_bodies(node.attrs, self._body)
-            is_real = node.type is not None and node.type.is_real
-            inputs = [self.numbers[x] for x in node.inputs]
-            key = value_key(node.op, inputs, attrs, is_real=is_real)
-            number = len(self.leaders) if key is None else known.setdefault(key, len(self.leaders))
-            self.numbers[node] = number
-            if number == len(self.leaders):
-                self.leaders.append(node)
-                self.attrs.append(attrs)
-                self.names.append(node.given_name)
-            else:
+            leader = first.setdefault(self._key(node), node)
+            self.leader_of[node] = leader
+            if leader is not node:
                 self.merged += 1
-                self.names[number] = self.names[number] or node.given_name
+            self.leaders[leader] = self.leaders.get(leader) or node.given_name
+
+    def _key(self, node: Node) -> Hashable:
+        if node.op is constant and 'number' in node.attrs:
+            # Tensors of users may be changed in place, and are told apart; a number stays.
+            number = node.attrs['number']
+            return constant, number.__class__, repr(number), node.type
+        attrs = with_bodies(node.attrs, self._body)
+        if attrs is not node.attrs:
+            self.attrs[node] = attrs
+            return node
+        return value_key(node, [self.leader_of[x] for x in node.inputs])
 
     def _body(self, body: Body) -> Body:
         if body not in self._bodies:
@@ -164,12 +79,13 @@ class _Numbering:
             self._bodies[body] = body if walked.applied == 0 else Body(body.inputs, walked.nodes)
         return self._bodies[body]
 
-    def values(self) -> list[Node]:
-        """Return the node of each number."""
-        made: list[Node] = []
-        for leader, attrs, name in zip(self.leaders, self.attrs, self.names, strict=True):
-            node = remade(leader, [made[self.numbers[x]] for x in leader.inputs], attrs)
+    def values(self) -> dict[Node, Node]:
+        """Return the node that each leader becomes."""
+        made: dict[Node, Node] = {}
+        for leader, name in self.leaders.items():
+            attrs = self.attrs.get(leader, leader.attrs)
+            node = remade(leader, [made[self.leader_of[x]] for x in leader.inputs], attrs)
             if name and not node.given_name:
                 node = node.restored(node.inputs, node.op, dict(attrs), name, node.site, node.type)
-            made.append(node)
+            made[leader] = node
         return made
