@@ -76,6 +76,7 @@ from adjoint.ops.trigonometric import (
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.passes.pipeline import optimize
 from adjoint.passes.specialize import specialized
+from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
@@ -162,6 +163,7 @@ __all__ = [
     'check_gradients',
     'check_op',
     'clamp',
+    'cond',
     'conj',
     'constant',
     'cos',
@@ -235,6 +237,7 @@ __all__ = [
     'reshape_like',
     'round',
     'rsqrt',
+    'scan',
     'scatter_add',
     'sgn',
     'sigmoid',
@@ -254,6 +257,7 @@ __all__ = [
     'sum',
     'sum_op',
     'sum_to_like',
+    'switch',
     'symbolic',
     'tan',
     'tanh',

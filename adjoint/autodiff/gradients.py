@@ -15,14 +15,22 @@ __all__ = ['gradients']
 
 @overload
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['zero', 'raise'] = 'zero'
+    output_node: Node,
+    nodes: Sequence[Node],
+    *,
+    unconnected: Literal['zero', 'raise'] = 'zero',
+    nan_safe: bool = True,
 ) -> list[Node]: ...
 @overload
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['none']
+    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['none'], nan_safe: bool = True
 ) -> list[Node | None]: ...
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['zero', 'none', 'raise'] = 'zero'
+    output_node: Node,
+    nodes: Sequence[Node],
+    *,
+    unconnected: Literal['zero', 'none', 'raise'] = 'zero',
+    nan_safe: bool = True,
 ) -> Sequence[Node | None]:
     """Return the gradients of a node with respect to others, as nodes of the same graph.
 
@@ -36,6 +44,9 @@ def gradients(
     unconnected : {'zero', 'none', 'raise'}
         What stands for the gradient by a node that nothing flows to: zeros of its shape, ``None``, or an
         error that says what is in the way.
+    nan_safe : bool
+        Whether a cotangent that is known to be zero, such as that of what `where` does not choose, stays
+        zero where a derivative is infinite or nan. Without it the two are multiplied, which gives nan.
 
     Returns
     -------
@@ -85,7 +96,7 @@ def gradients(
             f'derivatives: differentiate what it was made from, or cast(...) it\n{output_node.location}'
         )
         raise NonDifferentiableError(msg)
-    flowing = cotangents({output_node: ones_like(output_node)}, wanted)
+    flowing = cotangents({output_node: ones_like(output_node)}, wanted, nan_safe=nan_safe)
     found: list[Node | None] = []
     for node, ct in zip(wanted, flowing, strict=True):
         if ct is not None:

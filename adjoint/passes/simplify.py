@@ -95,7 +95,7 @@ def minus_of_multiple(y: Node) -> Node | None:
     (a,) = y.inputs
     number = a.attrs.get('constant')
     fits = a.op in {mul, div} and isinstance(number, float) and is_real(y)
-    return Node(a.inputs, a.op, {**a.attrs, 'constant': -number}) if fits else None
+    return Node(a.inputs, a.op, {**a.attrs, 'constant': -number}) if fits and number is not None else None
 
 
 @rewrite(mul, div, exactness=BITWISE, examples=['-x * -y', '-x / -y', '-x * -row'])
