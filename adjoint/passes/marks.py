@@ -25,7 +25,7 @@ def unmarked(y: Node) -> Node | None:
 @rewrite(
     item,
     exactness=BITWISE,
-    examples=['item(Node([x, x], custom(1), {"grads": (), "function": "f"}), 0)'],
+    examples=['item(Node([x, y, x], custom(2), {"grads": (), "function": "f"}), 0)'],
 )
 def value_of_custom(y: Node) -> Node | None:
     """A value with a pullback of its own is the value."""
