@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
+from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -76,6 +79,9 @@ from adjoint.ops.trigonometric import (
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
+from adjoint.transform.products import ggnvp, hvp, jvp
+from adjoint.transform.pullback import linearize, vjp
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -126,6 +132,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -187,17 +194,28 @@ __all__ = [
     'ge',
     'gelu',
     'getitem',
+    'ggnvp',
     'grad',
     'gradients',
     'greater',
     'greater_equal',
     'gt',
+    'hessian',
+    'hessian_products',
+    'hessians',
+    'hvp',
     'hypot',
     'imag',
     'index_add',
     'index_select',
+    'jacfwd',
+    'jacobian',
+    'jacobians',
+    'jacrev',
+    'jvp',
     'layernorm',
     'le',
+    'linearize',
     'log',
     'log1p',
     'log2',
@@ -244,6 +262,9 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
     'sqrt',
     'square',
     'squeeze',
@@ -268,6 +289,7 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vjp',
     'where',
     'zeros_like',
 ]  # fmt: skip

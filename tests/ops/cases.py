@@ -2,6 +2,7 @@
 
 from tests.ops import (
     cases_attention,
+    cases_basis,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -65,4 +66,5 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_basis.CASES,
 }
