@@ -79,6 +79,8 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -245,6 +247,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -274,6 +277,7 @@ __all__ = [
     'sparse_hessian',
     'sparse_jacobian',
     'sparsity',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',

@@ -58,10 +58,11 @@ class CustomOp(Op):
         value: Any = self._forward(*input_values, **node.attrs)
         if self.outputs == 1:
             return value
-        if not isinstance(value, (tuple, list)) or len(cast('Sequence[Any]', value)) != self.outputs:
-            msg = f'{self.name} has outputs={self.outputs}, and returned {described(value)}'
+        entries: Any = tuple(value) if isinstance(value, (tuple, list)) else ()  # pyright: ignore[reportUnknownArgumentType] of a user
+        if len(entries) != self.outputs:
+            msg = f'{self.name} has outputs={self.outputs}, and returned {described(cast("object", value))}'
             raise RuleError(f'{msg}\n{node.location}')
-        return tuple(cast('Sequence[Any]', value))
+        return entries
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         if self._gradient is not None:
