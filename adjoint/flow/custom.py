@@ -58,7 +58,7 @@ class CustomOp(Op):
         value: Any = self._forward(*input_values, **node.attrs)
         if self.outputs == 1:
             return value
-        entries: Any = tuple(value) if isinstance(value, (tuple, list)) else ()  # pyright: ignore[reportUnknownArgumentType] of a user
+        entries = tuple(cast('Sequence[Any]', value)) if isinstance(value, (tuple, list)) else ()
         if len(entries) != self.outputs:
             msg = f'{self.name} has outputs={self.outputs}, and returned {described(cast("object", value))}'
             raise RuleError(f'{msg}\n{node.location}')
