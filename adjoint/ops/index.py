@@ -102,6 +102,8 @@ class Ungetitem(Linear):
 class Gather(Linear):
     """``a[..., index, ...]`` along an axis, entry by entry, as ``torch.gather``."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
 
@@ -117,6 +119,7 @@ class Gather(Linear):
 class ScatterAdd(Linear):
     """``a`` with ``source`` added at ``index`` along an axis, as ``torch.Tensor.scatter_add``."""
 
+    axes = ('dim',)
     linear_in = (0, 2)
 
     def __call__(self, a: Operand, dim: int, index: Operand, source: Operand) -> Node:
@@ -168,6 +171,8 @@ class IndexAdd(Linear):
 class Crop(Linear):
     """The corner of ``a`` that has the shape of ``like``; where the two are equal, ``a`` itself."""
 
+    axes = ()
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
         return a if _same_sizes(a, like) else Node([a, like], self)
@@ -184,6 +189,7 @@ class Crop(Linear):
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
 
+    axes = ()
     name = 'pad_to_like'
 
     def __call__(self, a: Operand, like: Operand) -> Node:

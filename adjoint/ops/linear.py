@@ -192,6 +192,8 @@ class Broadcast(Linear):
 class Alias(Linear):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a
@@ -206,6 +208,8 @@ class Conj(Linear):
     Antilinear over the complex numbers and linear over the reals, which is what torch's convention
     for gradients asks for: its adjoint is itself.
     """
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
@@ -227,6 +231,8 @@ class Conj(Linear):
 class Real(Linear):
     """The real part; a real operand is returned as it is where its dtype is known."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
         return a if a.type is not None and a.type.is_real else Node([a], self)
@@ -243,6 +249,8 @@ class Real(Linear):
 class Imag(Linear):
     """The imaginary part; zero for a real operand."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
@@ -257,6 +265,8 @@ class Imag(Linear):
 
 class Cast(Linear):
     """``a`` in another dtype; from complex to real it keeps the real part."""
+
+    axes = ()
 
     def __call__(self, a: Operand, dtype: torch.dtype) -> Node:
         a = as_node(a, self.name)
@@ -282,6 +292,8 @@ class Cast(Linear):
 class ToDevice(Linear):
     """``a`` on another device."""
 
+    axes = ()
+
     def __call__(self, a: Operand, device: torch.device | str) -> Node:
         a, device = as_node(a, self.name), torch.device(device)
         known = None if a.type is None else a.type.device
@@ -304,6 +316,8 @@ class ToDevice(Linear):
 
 class ToDeviceOf(Linear):
     """``a`` on the device of ``like``: the adjoint of :class:`ToDevice`."""
+
+    axes = ()
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)

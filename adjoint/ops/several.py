@@ -19,6 +19,8 @@ __all__ = ['Item', 'Pack', 'item', 'items', 'pack', 'packed', 'plus', 'slots']
 class Item(Op):
     """One output of an op that has several, ``attrs['position']``."""
 
+    axes = ()
+
     def __call__(self, y: Node, position: int) -> Node:
         """Build the node; ``y`` is the node of an op with several outputs."""
         return Node([y], self, {'position': position})
@@ -52,6 +54,8 @@ class Item(Op):
 
 class Pack(Op):
     """A tuple of cotangents or tangents; ``attrs['places']`` tells which entry each operand is."""
+
+    axes = ()
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
         places: tuple[int, ...] = node.attrs['places']

@@ -114,6 +114,8 @@ class ExpandAs3d(Linear):
 class Transpose(Linear):
     """``a`` with two axes exchanged."""
 
+    axes = ('dim0', 'dim1')
+
     def __call__(self, a: Operand, dim0: int, dim1: int) -> Node:
         return Node([as_node(a, self.name)], self, {'dim0': dim0, 'dim1': dim1})
 
@@ -144,6 +146,8 @@ class Permute(Linear):
 class Flip(Linear):
     """``a`` with the order of its entries reversed along ``dims``."""
 
+    axes = ('dims',)
+
     def __call__(self, a: Operand, *dims: int | Sequence[int]) -> Node:
         return Node([as_node(a, self.name)], self, {'dims': sizes_of(dims)})
 
@@ -157,6 +161,8 @@ class Flip(Linear):
 
 class _Triangle(Linear):
     """Base of ``tril`` and ``triu``, which are their own adjoints."""
+
+    axes = ()
 
     def __call__(self, a: Operand, diagonal: int = 0) -> Node:
         return Node([as_node(a, self.name)], self, {'diagonal': diagonal})
@@ -184,6 +190,7 @@ class Triu(_Triangle):
 class Cat(Linear):
     """Tensors joined along an existing axis."""
 
+    axes = ('dim',)
     linear_in = None
 
     def __call__(self, tensors: Sequence[Operand], dim: int = 0) -> Node:
@@ -201,6 +208,8 @@ class Cat(Linear):
 
 class CatPart(Linear):
     """The part of ``a`` that lies where operand ``position`` lies in a concatenation."""
+
+    axes = ('dim',)
 
     def __call__(self, a: Node, y: Node, position: int) -> Node:
         """Build the node: ``a`` has the shape of the concatenation ``y``."""

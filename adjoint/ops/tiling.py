@@ -87,6 +87,8 @@ class Roll(Linear):
 class Rot90(Linear):
     """``a`` turned ``k`` times by a right angle in the plane of two axes, from the first to the second."""
 
+    axes = ('dims',)
+
     def __call__(self, a: Operand, k: int = 1, dims: Sequence[int] = (0, 1)) -> Node:
         return Node([as_node(a, self.name)], self, {'k': k, 'dims': tuple(dims)})
 

@@ -85,6 +85,8 @@ min_ = _extreme(reduction.amin, reduction.argmin, select.minimum)
 class Detach(creation.Creation):
     """``a`` itself, with no derivative flowing through."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a
