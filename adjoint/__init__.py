@@ -8,8 +8,9 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
-from adjoint.autodiff.reverse import gradients
+from adjoint.autodiff.gradients import gradients
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -89,6 +90,7 @@ __all__ = [
     'AdjointError',
     'Binary',
     'BroadcastOp',
+    'Connection',
     'Creation',
     'DivByConstOp',
     'DivOp',
@@ -173,6 +175,7 @@ __all__ = [
     'expand_as',
     'expand_as_3d',
     'expand_like',
+    'explain_connection',
     'expm1',
     'flatten',
     'flip',

@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     start = time.time()
     results: list[Result] = []
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['tests.opinfo'])
+    context.set_forkserver_preload(['tests.opinfo_claims'])
     pool = ProcessPoolExecutor(options.workers, mp_context=context)
     futures = {pool.submit(isolated, i, kind, options.samples): (i, kind) for i, kind in work}
     for future, (i, kind) in track(futures.items(), console=console, description='operators'):

@@ -1,89 +1,21 @@
-"""Reverse mode: the gradients of a node, as nodes of the same graph."""
+"""Reverse mode: cotangents pulled back through a graph, as nodes of the same graph."""
 
 import inspect
 from collections.abc import Iterable, Sequence
 
 import torch
 
-from adjoint.core.errors import NonDifferentiableError, RuleError, TensorTypeError
+from adjoint.core.errors import RuleError
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
-from adjoint.ops.creation import ones_like, zeros_like
-from adjoint.ops.linear import Linear, sum_to_like
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.linear import Linear
 from adjoint.ops.several import plus
 
-__all__ = ['cotangents', 'gradients']
-
-
-def gradients(output_node: Node, nodes: Sequence[Node]) -> list[Node]:
-    """Return the gradients of a node with respect to others, as nodes of the same graph.
-
-    Parameters
-    ----------
-    output_node : Node
-        What is differentiated. One that is not a scalar is seeded with ones: the gradients are then
-        those of the sum of its entries.
-    nodes : sequence of Node
-        What it is differentiated by: variables, or any other nodes.
-
-    Returns
-    -------
-    list of Node
-        One for each of ``nodes``, of its shape and dtype; zeros where the output does not depend on it.
-
-    Raises
-    ------
-    TensorTypeError
-        An argument is not a node.
-    NonDifferentiableError
-        The output is known to be an integer or boolean, or an op on the way states no derivative.
-    RuleError
-        The gradient rule of an op breaks its contract.
-
-    Notes
-    -----
-    Gradients of complex nodes follow torch's convention: they are ready for descent.
-
-    Examples
-    --------
-    >>> import torch, adjoint as ad
-    >>> x = ad.Variable('x')
-    >>> first, = ad.gradients(x ** 3, [x])
-    >>> second, = ad.gradients(first, [x])
-    >>> ad.Evaluator([first, second]).run({x: torch.tensor(2.0)})
-    [tensor(12.), tensor(12.)]
-    """
-    if isinstance(nodes, Node):
-        msg = 'gradients takes a list of nodes as its second argument: write gradients(y, [x])'
-        raise TensorTypeError(msg)
-    wanted = list(nodes)
-    for what, node in (('output', output_node), *(('node to differentiate by', n) for n in wanted)):
-        if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-            msg = (
-                f'the {what} is {node!r} of type {type(node).__name__}, and gradients are taken of '
-                f'nodes by nodes: pass the Variable or another node of the graph itself'
-            )
-            raise TensorTypeError(msg)
-    if output_node.type is not None and not output_node.type.is_differentiable:
-        msg = (
-            f"the output '{output_node}' is {output_node.type}, and only floating and complex values have "
-            f'derivatives: differentiate what it was made from, or cast(...) it\n{output_node.location}'
-        )
-        raise NonDifferentiableError(msg)
-    flowing = cotangents({output_node: ones_like(output_node)}, wanted)
-    return [
-        zeros_like(n) if ct is None else _of_its_type(ct, n) for n, ct in zip(wanted, flowing, strict=True)
-    ]
-
-
-def _of_its_type(ct: Node, node: Node) -> Node:
-    """Return the gradient in the shape and dtype of its node: zeros for one that turns out to be integer."""
-    if ct.op is sum_to_like and ct.inputs[1] is node:
-        return ct
-    return sum_to_like(ct, node) if node.type is None or node.type.dtype is None else ct
+__all__ = ['cotangents', 'pullback']
 
 
 def cotangents(seeds: dict[Node, Node], nodes: Iterable[Node]) -> list[Node | None]:

@@ -11,7 +11,7 @@ from typing import Any
 import sympy as untyped_sympy
 import torch
 
-from adjoint.autodiff.reverse import gradients
+from adjoint.autodiff.gradients import gradients
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort

@@ -4,7 +4,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 
@@ -14,7 +14,7 @@ from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 
-__all__ = ['Op', 'hand_over_batch', 'hand_over_jvp']
+__all__ = ['Nothing', 'Op', 'hand_over_batch', 'hand_over_jvp']
 
 _default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
 _default_batch: list[Callable[[Node, Sequence[Node | None]], Node]] = []
@@ -28,6 +28,10 @@ def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) ->
 def hand_over_batch(rule: Callable[[Node, Sequence[Node | None]], Node]) -> None:
     """Take the default of ``Op.batch``; called once, by the room that knows how to batch any op."""
     _default_batch[:] = [rule]
+
+# Why a rule gives nothing: the derivative is zero; the op is constant between its jumps; it reads only sizes
+# and dtype of its operands; it is there to stop derivatives.
+Nothing: TypeAlias = Literal['zero', 'step', 'sizes', 'stop']
 
 
 class Op:
@@ -69,6 +73,9 @@ class Op:
 
     # Whether the axes of operands in front of these are broadcast, so that some may be missing.
     broadcasts: ClassVar[bool] = False
+
+    # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
+    nothing: ClassVar[Nothing] = 'zero'
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

@@ -22,7 +22,7 @@ _INSIDE = (
     *(
         os.path.join(_PACKAGE, room) + os.sep  # noqa: PTH118 same
         for room in (
-            'autodiff', 'core', 'execute', 'interop', 'ops', 'passes', 'transform', 'verify', 'view',
+            'autodiff', 'core', 'execute', 'flow', 'interop', 'ops', 'passes', 'transform', 'verify', 'view',
         )
     ),
     os.path.dirname(torch.__file__) + os.sep,  # noqa: PTH120 same

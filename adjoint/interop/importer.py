@@ -259,7 +259,7 @@ class Importer:
         builder = _builder(str(overload))
         if builder is None:
             return self._decomposed(overload, node, args, kwargs)
-        options = dict(kwargs)
+        options = {**kwargs, **self._default_dtype(overload, node, args, kwargs)}
         if _takes_seed(builder):
             options['seed'] = self._seed
             self._seed += 1
@@ -275,6 +275,17 @@ class Importer:
         if node.target is overload:
             self._check(overload, built, node.meta.get('val'))
         return built
+
+    @staticmethod
+    def _default_dtype(
+        overload: OpOverload, node: torch.fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> dict[str, torch.dtype]:
+        """Return, for what is made of no tensor, the dtype that torch's default was when it was recorded."""
+        value: Any = node.meta.get('val')
+        if node.target is not overload or not isinstance(value, torch.Tensor) or tensors_in((args, kwargs)):
+            return {}
+        is_open = 'dtype' in dict(arguments_of(overload)) and kwargs.get('dtype') is None
+        return {'dtype': value.dtype} if is_open else {}
 
     def _check(self, overload: OpOverload, built: Any, value: Any) -> None:
         """See that a builder made what torch says it is."""

@@ -4,7 +4,7 @@
 # ruff: noqa: SLF001
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'owns_memory', 'position', 'reparametrized',
-    'returns_alias', 'same_memory', 'written_by',
+    'decompositions', 'in_functorch', 'node_of', 'numbers_left_open', 'owns_memory', 'position',
+    'reparametrized', 'returns_alias', 'same_memory', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -68,6 +68,12 @@ def returns_alias(overload: OpOverload) -> bool:
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors share memory."""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+def numbers_left_open(like: torch.Tensor) -> AbstractContextManager[None]:
+    """Let ops on a tensor without data read numbers of others that nothing is to be known of."""
+    env = getattr(getattr(like, 'fake_mode', None), 'shape_env', None)
+    return nullcontext() if env is None else env.ignore_fresh_unbacked_symbols()
 
 
 def owns_memory(value: torch.Tensor) -> bool:

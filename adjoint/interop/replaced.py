@@ -1,14 +1,17 @@
-"""Functions of torch that look at the values of tensors only to check them, without the checks.
+"""Functions of torch that look at the values of tensors without need, written so that they do not.
 
 A recording has no values. Each of these does what torch's documentation says of the function that it
 stands for, for arguments that pass torch's checks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations, combinations_with_replacement
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch.nn import functional as F  # noqa: N812 torch's usual name
+
+from adjoint.interop.internals import numbers_left_open
 
 __all__ = ['REPLACED']
 
@@ -103,8 +106,38 @@ def _lstsq(
     return _LeastSquares(solution.squeeze(-1) if is_vector else solution, residuals, rank, values)
 
 
+def _narrow(input: torch.Tensor, dim: int, start: int | torch.Tensor, length: int) -> torch.Tensor:
+    """Take a part whose start may be the value of a tensor: its shape does not depend on that."""
+    with numbers_left_open(input):
+        return torch.narrow(input, dim, cast('int', start), length)
+
+
+def _combinations(input: torch.Tensor, r: int = 2, with_replacement: bool = False) -> torch.Tensor:
+    positions = range(input.shape[0])
+    chosen = combinations_with_replacement if with_replacement else combinations
+    rows = torch.tensor([*chosen(positions, r)], dtype=torch.int64, device=input.device)
+    return input[rows.reshape(-1, r)] if r else input.new_empty(0)
+
+
+def _ctc_loss(
+    log_probs: torch.Tensor,
+    targets: torch.Tensor,
+    input_lengths: torch.Tensor | Sequence[int],
+    target_lengths: torch.Tensor | Sequence[int],
+    *options: Any,
+    **named: Any,
+) -> torch.Tensor:
+    """Call the overload whose lengths are tensors, which is the one that is recorded whole."""
+    lengths = [torch.as_tensor(v, device=targets.device) for v in (input_lengths, target_lengths)]
+    return F.ctc_loss(log_probs, targets, lengths[0], lengths[1], *options, **named)
+
+
 REPLACED: Mapping[Callable[..., Any], Callable[..., Any]] = {
     F.gaussian_nll_loss: _gaussian_nll_loss,
+    F.ctc_loss: _ctc_loss,
+    torch.combinations: _combinations,
+    torch.narrow: _narrow,
+    torch.Tensor.narrow: _narrow,
     torch.cov: _cov,
     torch.Tensor.cov: _cov,
     torch.corrcoef: _corrcoef,

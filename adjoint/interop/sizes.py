@@ -54,12 +54,26 @@ def _axes(axes: Any) -> Iterator[tuple[int, str]]:
             yield position, dim if isinstance(dim, str) else dim.__name__
 
 
+class _WithoutData(FakeTensorMode):
+    """Tensors without data, also of the ops whose shapes torch leaves open."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if func.overloadpacket is not torch.ops.aten._ctc_loss:  # noqa: SLF001 an op of ATen
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        log_probs = args[0]
+        # The second is for torch's backward alone; how large it is depends on the lengths of the targets.
+        batch = log_probs.shape[1]
+        return log_probs.new_empty(batch), log_probs.new_empty(batch, log_probs.shape[0], 1)
+
+
 class Sizes:
     """The symbols of a recording, each with the name that the user gave it."""
 
     def __init__(self) -> None:
         self._env = ShapeEnv()
-        self.mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=self._env)
+        self.mode = _WithoutData(allow_non_fake_inputs=True, shape_env=self._env)
         self._names: dict[sympy.Symbol, str] = {}
 
     def without_data(self, value: torch.Tensor, axes: Mapping[int, str]) -> torch.Tensor:

@@ -30,6 +30,8 @@ class Creation(Op):
     Nothing flows back: the cotangent of each operand is zero.
     """
 
+    nothing = 'sizes'
+
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [zeros_like(x) for x in node.inputs]
 

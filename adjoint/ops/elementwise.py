@@ -192,6 +192,8 @@ class Step(Op):
     jumps. The cotangents are zeros of the shapes of the operands.
     """
 
+    nothing = 'step'
+
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         return [zeros_like(x) for x in node.inputs]
 

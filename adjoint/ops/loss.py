@@ -247,7 +247,6 @@ def multi_margin_loss(
 class MultilabelMarginWeights(Step):
     """The derivative of each sample's ``multilabel_margin`` by its scores, of the shape of the scores."""
 
-    axes = ()
     name = 'multilabel_margin_weights'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -268,7 +267,6 @@ class MultilabelMargin(Op):
     The derivative at a kink is 0.
     """
 
-    axes = ()
     name = 'multilabel_margin'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:

@@ -2,8 +2,8 @@
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -44,48 +44,70 @@ def type_of_value(leaf: Any) -> TensorType:
 class Arguments:
     """The arguments of a call, flattened: nested tuples, lists, dicts of tensors, and anything else.
 
-    Python floats and complex numbers in the arguments that are differentiated are made tensors.
+    Parameters
+    ----------
+    leaves : list
+        In order; those that are neither tensors nor nodes are part of the function.
+    structure : optree.PyTreeSpec
+        Of the pair of positional and keyword arguments.
+    paths : list of str
+        Each leaf as the function would write it: ``state['w']``.
     """
 
     leaves: list[Any]
     structure: optree.PyTreeSpec
-    differentiated: tuple[tuple[int, ...], ...]  # positions of the leaves of each differentiated argument
     paths: list[str]
 
     @classmethod
-    def of(
-        cls,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        argnums: Sequence[int],
-        function: Callable[..., Any],
-    ) -> 'Arguments':
-        """Flatten a call.
+    def of(cls, args: tuple[Any, ...], kwargs: dict[str, Any], function: Callable[..., Any]) -> 'Arguments':
+        """Flatten a call of a function."""
+        tree: Any = (args, kwargs)
+        accessors, leaves, structure = optree.tree_flatten_with_accessor(tree)
+        names = _parameter_names(function, len(args))
+        return cls(leaves, structure, [_path(tuple(a.path), names) for a in accessors])
+
+    def positions(self, argnums: Sequence[int], name: str) -> list[tuple[int, ...]]:
+        """Return the positions of the leaves of some positional arguments, one tuple for each.
 
         Raises
         ------
         TensorTypeError
-            There is no argument at one of ``argnums``, or a leaf there is neither tensor nor number.
+            There is no argument at one of ``argnums``.
+        """
+        counts = [spec.num_leaves for spec in self.specs]
+        found: list[tuple[int, ...]] = []
+        for argnum in argnums:
+            wanted = argnum + len(counts) if argnum < 0 else argnum
+            if not 0 <= wanted < len(counts):
+                msg = f'{name} was called with {len(counts)} positional arguments: none at argnum {argnum}'
+                raise TensorTypeError(msg)
+            start = sum(counts[:wanted])
+            found.append(tuple(range(start, start + counts[wanted])))
+        return found
+
+    def differentiated(self, positions: Iterable[int]) -> 'Arguments':
+        """Return the arguments with tensors in the place of Python floats and complex numbers there.
+
+        Raises
+        ------
+        TensorTypeError
+            A leaf there is neither tensor nor number.
         NonDifferentiableError
             A leaf there is an integer or a boolean.
         """
-        tree: Any = (args, kwargs)
-        accessors, leaves, structure = optree.tree_flatten_with_accessor(tree)
-        name = getattr(function, '__qualname__', repr(function))
-        names = _parameter_names(function, len(args))
-        paths = [_path(tuple(a.path), names) for a in accessors]
-        owners = [a.path[:2] for a in accessors]
-        positions: list[tuple[int, ...]] = []
-        for argnum in argnums:
-            wanted = argnum + len(args) if argnum < 0 else argnum
-            if not 0 <= wanted < len(args):
-                msg = f'{name} was called with {len(args)} positional arguments: none at argnum {argnum}'
-                raise TensorTypeError(msg)
-            own = tuple(i for i, owner in enumerate(owners) if tuple(owner) == (0, wanted))
-            for i in own:
-                leaves[i] = _differentiable(leaves[i], paths[i])
-            positions.append(own)
-        return cls(leaves, structure, tuple(positions), paths)
+        leaves = list(self.leaves)
+        for i in positions:
+            leaves[i] = _differentiable(leaves[i], self.paths[i])
+        return replace(self, leaves=leaves)
+
+    @property
+    def specs(self) -> list[optree.PyTreeSpec]:
+        """The structure of each positional argument."""
+        return optree.treespec_children(optree.treespec_children(self.structure)[0])
+
+    def unflattened(self, leaves: Sequence[Any]) -> Any:
+        """Return other leaves in the structure of the arguments."""
+        return optree.tree_unflatten(self.structure, leaves)
 
     @property
     def has_nodes(self) -> bool:

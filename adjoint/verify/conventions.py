@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import torch
 
-from adjoint.autodiff.reverse import gradients
+from adjoint.autodiff.gradients import gradients
 from adjoint.execute.evaluator import Evaluator
 from adjoint.verify.battery import Plan
 from adjoint.verify.compare import compare

@@ -122,11 +122,11 @@ def test_a_call_with_nodes_extends_their_graph() -> None:
 
 
 def test_the_graph_of_a_derivative_can_be_held() -> None:
-    traced = ad.grad(lambda x: torch.sin(x) * x).graph(torch.tensor(0.5))
-    assert [str(v) for v in traced.variables] == ['x']
-    (g,) = traced.gradients
-    (value,) = ad.Evaluator([g]).run({traced.variables[0]: torch.tensor(0.0)})
+    graph = ad.grad(lambda x: torch.sin(x) * x).graph(torch.tensor(0.5))
+    assert [str(v) for v in graph.variables] == ['x']
+    (value,) = ad.Evaluator([graph.outputs]).run({graph.variables[0]: torch.tensor(0.0)})
     assert value == 0
+    assert graph(torch.tensor(0.0)) == 0
 
 
 def test_a_python_float_is_a_tensor_where_it_is_differentiated() -> None:

@@ -12,7 +12,7 @@ from adjoint.interop.aten.table import Builders
 from adjoint.ops.diagonal import diag_embed, diagonal, diagonal_scatter, trace
 from adjoint.ops.index import getitem
 from adjoint.ops.linear import broadcast_to, expand_as
-from adjoint.ops.ranges import full
+from adjoint.ops.ranges import arange, full
 from adjoint.ops.scatter import index_put
 from adjoint.ops.shape import (
     cat,
@@ -31,7 +31,7 @@ from adjoint.ops.shape import (
 from adjoint.ops.tiling import block_diag, repeat, roll, rot90
 from adjoint.ops.window import as_strided, as_strided_scatter, unfold, unfold_backward
 
-__all__ = ['BUILDERS', 'along', 'ranges_of', 'size_of', 'total']
+__all__ = ['BUILDERS', 'along', 'positions_from', 'ranges_of', 'size_of', 'total']
 
 
 Device = torch.device | str | None
@@ -139,6 +139,15 @@ def _narrow(self: Node, dim: int, start: int, length: int) -> Node:
     return getitem(self, along(dim, slice(start, total([start, length]))))
 
 
+def positions_from(start: Node, length: int) -> Node:
+    """Return the positions of a part whose start is a value, which may count from the end."""
+    return start + arange(0, length)
+
+
+def _narrow_at(self: Node, dim: int, start: Node, length: int) -> Node:
+    return getitem(self, along(dim, positions_from(start, length)))
+
+
 def _chunk(self: Node, chunks: int, dim: int = 0) -> list[Node]:
     size = size_of(self, dim, 'chunk')
     return _split(self, -(-size // chunks), dim) if size else [self] * chunks
@@ -227,6 +236,7 @@ BUILDERS: Builders = {
     'aten.movedim.int': _movedim_int,
     'aten.movedim.intlist': _movedim,
     'aten.narrow.default': _narrow,
+    'aten.narrow.Tensor': _narrow_at,
     'aten.numpy_T': _reversed_axes,
     'aten.permute.default': permute,
     'aten.repeat': repeat,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from adjoint.core.node import Node
-from adjoint.interop.aten.layout import BUILDERS, along, ranges_of, size_of, total
+from adjoint.interop.aten.layout import BUILDERS, along, positions_from, ranges_of, size_of, total
 from adjoint.interop.aten.table import Builders
 from adjoint.ops.diagonal import diagonal_scatter
 from adjoint.ops.index import getitem
@@ -82,6 +82,10 @@ def _narrowed(base: Node, new: Node, dim: int, start: int, length: int) -> Node:
     return _sliced(base, new, dim, start, total([start, length]))
 
 
+def _narrowed_at(base: Node, new: Node, dim: int, start: Node, length: int) -> Node:
+    return index_put(base, along(dim, positions_from(start, length)), new)
+
+
 def _split(base: Node, new: Node, split_size: int, dim: int = 0, *, position: int) -> Node:
     start = position * split_size
     return _sliced(base, new, dim, start, start + split_size)
@@ -148,6 +152,7 @@ WRITE_BACK: Builders = {
     'aten.movedim.int': _by_place('aten.movedim.int'),
     'aten.movedim.intlist': _by_place('aten.movedim.intlist'),
     'aten.narrow.default': _narrowed,
+    'aten.narrow.Tensor': _narrowed_at,
     'aten.numpy_T.default': _undone('aten.numpy_T'),
     'aten.permute.default': _permuted,
     'aten.real.default': _real,

@@ -1,0 +1,93 @@
+"""Functions of torch that read values of tensors without need: a recording, which has none, takes them."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import adjoint as ad
+from tests.interop.compare import agrees_with_torch, close
+from tests.ops.case import spread
+
+X = spread(5, 3)
+LOGITS = spread(6, 2, 5)
+TARGETS = torch.tensor([[1, 2, 2], [3, 4, 1]])
+
+
+@pytest.mark.parametrize('lengths', [((6, 5), (3, 2)), (torch.tensor([6, 5]), torch.tensor([3, 2]))])
+@pytest.mark.parametrize('reduction', ['none', 'mean', 'sum'])
+def test_ctc_loss(reduction: str, lengths: tuple[Tensor, Tensor]) -> None:
+    def program(x: Tensor) -> Tensor:
+        return F.ctc_loss(x.log_softmax(-1), TARGETS, *lengths, reduction=reduction)
+
+    graph = ad.from_torch(program, LOGITS)
+    (g,) = ad.gradients(graph.outputs, graph.variables)
+    value, got = ad.Evaluator([graph.outputs, g]).run(graph.feed(LOGITS))
+    x = LOGITS.clone().requires_grad_()
+    wanted = program(x)
+    close(value, wanted.detach())
+    close(got, torch.autograd.grad(wanted.sum(), x)[0])
+
+
+def test_ctc_loss_of_its_module_with_lengths_as_arguments() -> None:
+    loss = torch.nn.CTCLoss(blank=4, zero_infinity=True)
+
+    def program(x: Tensor, lengths: Tensor) -> Tensor:
+        return loss(x.log_softmax(-1), torch.tensor([[1, 2, 2], [3, 0, 1]]), lengths, torch.tensor([3, 3]))
+
+    graph = ad.from_torch(program, LOGITS, torch.tensor([6, 6]))
+    (g,) = ad.gradients(graph.outputs, graph.variables[:1])
+    for lengths in (torch.tensor([6, 5]), torch.tensor([4, 2])):  # 3 labels do not fit into 2 steps
+        x = LOGITS.clone().requires_grad_()
+        wanted = program(x, lengths)
+        value, got = ad.Evaluator([graph.outputs, g]).run(graph.feed(LOGITS, lengths))
+        close(value, wanted.detach())
+        close(got, torch.autograd.grad(wanted, x)[0])
+
+
+def _narrowed(x: Tensor, start: Tensor) -> Tensor:
+    return x.narrow(0, start, 2) * torch.narrow(x, -1, start, 1)[1:3]
+
+
+def _written(x: Tensor, start: Tensor) -> Tensor:
+    y = x * 2
+    y.narrow(0, start, 2).mul_(x[:2])
+    return y * x
+
+
+@pytest.mark.parametrize('program', [_narrowed, _written])
+def test_one_import_serves_every_start(program: Callable[[Tensor, Tensor], Tensor]) -> None:
+    graph = ad.from_torch(program, X, torch.tensor(1))
+    squared = ad.sum(graph.outputs**2)
+    first = ad.gradients(squared, graph.variables[:1])
+    second = ad.gradients(first[0], graph.variables[:1])
+    for position in (1, 0, -2, -3):
+        x, start = X.clone().requires_grad_(), torch.tensor(position)
+        wanted = (program(x, start) ** 2).sum()
+        (g,) = torch.autograd.grad(wanted, x, create_graph=True)
+        found = ad.Evaluator([squared, *first, *second]).run(graph.feed(X, start))
+        for got, want in zip(found, [wanted, g, *torch.autograd.grad(g.sum(), x)], strict=True):
+            close(got, want.detach())
+
+
+@pytest.mark.parametrize('r', [0, 1, 2, 3])
+@pytest.mark.parametrize('again', [False, True])
+def test_combinations(r: int, again: bool) -> None:
+    if r == 0:
+        assert ad.from_torch(lambda x: torch.combinations(x, 0), X[0])(X[0]).shape == (0,)
+    else:
+        agrees_with_torch(lambda x: torch.combinations(x[:, 0] * x[:, 1], r, again), X)
+
+
+def test_what_is_made_keeps_the_dtype_that_was_the_default() -> None:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        graph = ad.from_torch(lambda x: x + torch.full((), torch.finfo(x.dtype).max), X)
+        made = ad.from_torch(lambda n: torch.linspace(0, 1, 3) + n, torch.tensor(1))
+    finally:
+        torch.set_default_dtype(before)
+    assert graph(-torch.full_like(X, torch.finfo(X.dtype).max)).eq(0).all()
+    assert made(torch.tensor(1)).dtype == torch.float64
