@@ -8,6 +8,7 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
@@ -22,6 +23,7 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.flow.map import Map
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -75,6 +77,7 @@ from adjoint.ops.trigonometric import (
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.vmap import vmap
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -105,6 +108,7 @@ __all__ = [
     'Linear',
     'Location',
     'LogOp',
+    'Map',
     'MatMulLayerNormOp',
     'MatMulOp',
     'MatMulSoftmaxOp',
@@ -152,6 +156,7 @@ __all__ = [
     'atan',
     'atan2',
     'atanh',
+    'batched',
     'broadcast',
     'broadcast_to',
     'cast',
@@ -264,6 +269,7 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vmap',
     'where',
     'zeros_like',
 ]  # fmt: skip

@@ -16,6 +16,10 @@ from adjoint.core.tensor_type import TensorType
 
 __all__ = ['Nothing', 'Op', 'hand_over_batch', 'hand_over_jvp']
 
+# Why a rule gives nothing: the derivative is zero; the op is constant between its jumps; it reads only sizes
+# and dtype of its operands; it is there to stop derivatives.
+Nothing: TypeAlias = Literal['zero', 'step', 'sizes', 'stop']
+
 _default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
 _default_batch: list[Callable[[Node, Sequence[Node | None]], Node]] = []
 
@@ -28,10 +32,6 @@ def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) ->
 def hand_over_batch(rule: Callable[[Node, Sequence[Node | None]], Node]) -> None:
     """Take the default of ``Op.batch``; called once, by the room that knows how to batch any op."""
     _default_batch[:] = [rule]
-
-# Why a rule gives nothing: the derivative is zero; the op is constant between its jumps; it reads only sizes
-# and dtype of its operands; it is there to stop derivatives.
-Nothing: TypeAlias = Literal['zero', 'step', 'sizes', 'stop']
 
 
 class Op:

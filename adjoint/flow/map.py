@@ -36,6 +36,7 @@ class Map(Op):
         return map_of, (self.outputs,)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
+        """Return the results for the examples, stacked; a tuple where there are several outputs."""
         body: Body = node.attrs['body']
         batches: tuple[bool, ...] = node.attrs['batches']
         given = [v for v, is_batch in zip(input_values, batches, strict=True) if is_batch]
@@ -49,6 +50,7 @@ class Map(Op):
         return found[0] if self.outputs == 1 else tuple(found)
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Return the type of the body's results with one more axis in front."""
         batches: tuple[bool, ...] = node.attrs['batches']
         size = None
         for t, is_batch in zip(input_types, batches, strict=True):
@@ -86,7 +88,9 @@ class Map(Op):
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``map(cholesky)(a)``."""
-        names = dict.fromkeys(y.op.name if y.op.name != 'item' else y.inputs[0].op.name for y in _outputs(node))
+        names = dict.fromkeys(
+            y.op.name if y.op.name != 'item' else y.inputs[0].op.name for y in _outputs(node)
+        )
         return f'map({", ".join(names)})({", ".join(operands)})'
 
 
@@ -109,7 +113,7 @@ def _inlined(
     triples = list(zip(body.inputs, (*node.inputs, *further), flags, strict=True))
     written = body.inline([x if flag else operand for x, operand, flag in triples])
     batches = {x: operand for x, operand, flag in triples if flag}
-    found = batched(written, batches)
+    found = batched(written, batches, randomness='same')  # one seed, one draw
     like = next(iter(batches.values()))
     return [spread(y, like) if b is None else b for y, b in zip(written, found, strict=True)]
 
@@ -123,10 +127,21 @@ def _vectorised(
         return tuple(body.run(examples))
 
     try:
-        return list(torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values))
+        found = torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values)
     except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError):
         # Whatever is wrong with the operands themselves is wrong with one example too.
         return None
+    # Some of torch's own rules are not those of the op: index_select with a position without axes.
+    fits = all(_fits(r, y) for r, y in zip(found, body.outputs, strict=True))
+    return list(found) if fits else None
+
+
+def _fits(batch: torch.Tensor, y: Node) -> bool:
+    known = None if y.type is None else y.type.shape
+    if known is None:
+        return True
+    sizes = zip(known, batch.shape[1:], strict=False)
+    return len(known) == batch.ndim - 1 and all(s == n for s, n in sizes if isinstance(s, int))
 
 
 def _one_by_one(
@@ -152,9 +167,7 @@ def _one_by_one(
     return found
 
 
-def _of_none(
-    body: Body, batches: Sequence[bool], values: Sequence[torch.Tensor]
-) -> list[torch.Tensor]:
+def _of_none(body: Body, batches: Sequence[bool], values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Return the results for no examples: their shapes are those of one that is made up."""
     made_up = [
         v.new_ones(v.shape[1:], device='meta') if is_batch else v.to('meta')

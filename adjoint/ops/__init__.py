@@ -8,6 +8,7 @@ from adjoint.ops import (
     activation,
     arithmetic,
     attention,
+    batch,
     bessel,
     blend,
     channels,
@@ -60,7 +61,7 @@ FAMILIES = (
     step, logic, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
     resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
     factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
-    scatter, scatter_reduce, linear, creation, torch_names,
+    scatter, scatter_reduce, linear, batch, creation, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -137,8 +137,6 @@ class Attention(Op):
     Where all keys are masked the result is 0, and so are the cotangents.
     """
 
-    axes = ()
-    broadcasts = True
     name = 'attention'
 
     def __call__(

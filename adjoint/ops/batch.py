@@ -13,7 +13,8 @@ from adjoint.ops.reduction import sum_
 from adjoint.ops.shape import flatten, reshape_like
 
 __all__ = [
-    'Align', 'Numbers', 'SplitFirst', 'Spread', 'align', 'numbers', 'split_first', 'spread',
+    'Align', 'Example', 'Numbers', 'SplitLike', 'Spread', 'align', 'common_dtype', 'example', 'numbers',
+    'split_like', 'spread',
 ]  # fmt: skip
 
 
@@ -22,6 +23,8 @@ class Spread(Linear):
 
     No memory is taken; the adjoint is the sum along the axis.
     """
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, like: Operand, dim: int = 0) -> Node:
         """Build the node; ``dim`` counts from the front."""
@@ -75,24 +78,41 @@ class Align(Linear):
         return [sum_to_like(reshape_like(ct, a), a), *(None for _ in others)]
 
 
-class SplitFirst(Linear):
-    """``a`` with its first axis taken apart into the first two of ``like``: undoes ``flatten(.., 0, 1)``."""
+class SplitLike(Linear):
+    """``a`` with its axis ``dim`` taken apart into that and the next one of ``like``: undoes ``flatten``."""
 
-    def __call__(self, a: Operand, like: Operand) -> Node:
-        return Node([as_node(a, self.name), as_node(like, self.name)], self)
+    axes = ('dim',)
+
+    def __call__(self, a: Operand, like: Operand, dim: int = 0) -> Node:
+        """Build the node; ``dim`` counts from the front."""
+        return Node([as_node(a, self.name), as_node(like, self.name)], self, {'dim': dim})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        a, like = input_values
-        return a.reshape(like.shape[:2] + a.shape[1:])
+        (a, like), dim = input_values, node.attrs['dim']
+        # Not -1 for a size: there may be no entries.
+        return a.reshape(a.shape[:dim] + like.shape[dim : dim + 2] + a.shape[dim + 1 :])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        a, like = input_types
+        (a, like), dim = input_types, node.attrs['dim']
         if a.shape is None or like.shape is None:
             return None
-        return a._replace(shape=(*like.shape[:2], *a.shape[1:]))
+        return a._replace(shape=(*a.shape[:dim], *like.shape[dim : dim + 2], *a.shape[dim + 1 :]))
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        return flatten(ct, 0, 1), None
+        dim: int = node.attrs['dim']
+        return flatten(ct, dim, dim + 1), None
+
+
+class Example(Creation):
+    """Zeros of the shape and dtype of one example of the batch ``a``, also where that has none."""
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        return a.new_zeros(a.shape[1:])
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        (a,) = input_types
+        return a if a.shape is None else a._replace(shape=a.shape[1:])
 
 
 class Numbers(Creation):
@@ -109,7 +129,8 @@ class Numbers(Creation):
 
 spread = Spread()
 align = Align()
-split_first = SplitFirst()
+split_like = SplitLike()
+example = Example()
 numbers = Numbers()
 
 

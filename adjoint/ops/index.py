@@ -143,7 +143,7 @@ class IndexSelect(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, index = input_values
-        return a.index_select(node.attrs['dim'], index)
+        return a.index_select(node.attrs['dim'], index if index.ndim else index.unsqueeze(0))
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, index = node.inputs

@@ -256,7 +256,6 @@ class Cross(Multilinear):
     """The cross product of the vectors along an axis of size 3; the other axes broadcast."""
 
     axes = ('dim',)
-    broadcasts = True
 
     def __call__(self, a: Operand, b: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self, {'dim': dim})

@@ -221,7 +221,7 @@ class Searchsorted(Step):
         return Node([as_node(x, self.name) for x in given], self, attrs)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        sequence, values, *rest = input_values
+        sequence, values, *rest = (x.contiguous() for x in input_values)
         sorter = rest[0] if rest else None
         return torch.searchsorted(
             sequence, values, sorter=sorter, out_int32=node.attrs['out_int32'], right=node.attrs['right']

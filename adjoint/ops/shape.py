@@ -41,6 +41,8 @@ class Reshape(_Reshaping):
 class ReshapeLike(Linear):
     """``a`` in the shape of ``like``; where both are known to be equal, ``a`` itself."""
 
+    axes = ()
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
         if a.type is not None and like.type is not None and a.type.same_sizes(like.type):

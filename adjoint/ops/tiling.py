@@ -77,6 +77,8 @@ class Roll(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
+        if a.ndim == 0:
+            return a
         shifts = tuple(-s for s in node.attrs['shifts']) if node.attrs['back'] else node.attrs['shifts']
         return torch.roll(a, shifts, node.attrs['dims'])
 

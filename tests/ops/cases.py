@@ -2,6 +2,7 @@
 
 from tests.ops import (
     cases_attention,
+    cases_batch,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -63,4 +64,5 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_batch.CASES,
 }

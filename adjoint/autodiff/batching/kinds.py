@@ -1,90 +1,67 @@
 """Rules of batches that follow from the kind of an op, and from which of its attrs count axes."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
+from adjoint.autodiff.batching.operands import (
+    Batches,
+    Rule,
+    any_batch,
+    lifted,
+    lined_up,
+    pair_of,
+    rank_of,
+    spread_all,
+)
 from adjoint.autodiff.batching.walk import batched_behind
-from adjoint.core.extent import Extent
 from adjoint.core.node import Node
-from adjoint.ops.batch import align, common_dtype, split_first, spread
+from adjoint.ops.batch import align, common_dtype, split_like, spread
 from adjoint.ops.linear import cast
-from adjoint.ops.shape import flatten, squeeze, unsqueeze
+from adjoint.ops.shape import flatten, unsqueeze
 
 __all__ = [
-    'Batches', 'Rule', 'along', 'any_batch', 'as_decomposed', 'as_images', 'elementwise', 'lifted',
-    'pair_of', 'rank_of', 'reduction', 'shifted', 'size_of_batch', 'spread_all',
+    'alike',
+    'along',
+    'as_decomposed',
+    'as_images',
+    'elementwise',
+    'once',
+    'reduction',
+    'shifted',
+    'unruled',
 ]  # fmt: skip
-
-# For each input of a node its batch, or None.
-Batches: TypeAlias = Sequence[Node | None]
-
-# From a node on one example and the batches of its inputs to the node on a batch; None where it does not know.
-Rule: TypeAlias = Callable[[Node, Batches], Node | None]
-
-
-def rank_of(node: Node) -> int | None:
-    """Return the number of axes, or ``None`` where it is not known."""
-    return None if node.type is None or node.type.shape is None else len(node.type.shape)
-
-
-def any_batch(batches: Batches) -> Node:
-    """Return one of the batches."""
-    return next(b for b in batches if b is not None)
-
-
-def size_of_batch(batches: Batches) -> int | Extent | None:
-    """Return how many examples there are, as a number or by name; ``None`` where it is not known."""
-    for b in batches:
-        if b is not None and b.type is not None and b.type.shape:
-            size = b.type.shape[0]
-            if size is not None:
-                return Extent(size) if isinstance(size, str) else size
-    return None
-
-
-def spread_all(node: Node, batches: Batches) -> list[Node]:
-    """Return a batch of every input: one that is the same for all examples is repeated."""
-    like = any_batch(batches)
-    return [spread(x, like) if b is None else b for x, b in zip(node.inputs, batches, strict=True)]
-
-
-def pair_of(node: Node, batches: Batches) -> list[Node]:
-    """Return for each input its batch, or itself."""
-    return [x if b is None else b for x, b in zip(node.inputs, batches, strict=True)]
-
-
-def lifted(batch: Node, rank: int, wanted: int) -> Node:
-    """Give examples of ``rank`` axes more of size 1, in front."""
-    for _ in range(wanted - rank):
-        batch = unsqueeze(batch, 1)
-    return batch
 
 
 # -- entry by entry -------------------------------------------------------------------------------
 
 
-def elementwise(node: Node, batches: Batches, promotes: int = 0) -> Node:
-    """Batch an op on entries, of operands that broadcast; those from ``promotes`` on decide the dtype."""
+_ALL = slice(None)
+
+
+def elementwise(node: Node, batches: Batches, deciding: slice = _ALL) -> Node:
+    """Batch an op on entries, of operands that broadcast; some of them decide the dtype."""
     if len(node.inputs) == 1:
         return Node([any_batch(batches)], node.op, node.attrs)
     ranks = [rank_of(x) for x in node.inputs]
     known = [r for r in ranks if r is not None]
-    dtypes = [None if x.type is None else x.type.dtype for x in node.inputs]
-    deciding = dtypes[promotes:]
+    dtypes = [None if x.type is None else x.type.dtype for x in node.inputs][deciding]
     # A batch of examples without axes has one, and would begin to count for the dtype.
-    may_change = len(set(deciding)) > 1 or (deciding[0] is None and len(deciding) > 1)
-    if len(known) < len(ranks) or (may_change and 0 in known and None in deciding):
-        return _aligned_at_run(node, batches, promotes)
+    counts = (
+        range(len(ranks))[deciding] if len(set(dtypes)) > 1 or (None in dtypes and len(dtypes) > 1) else ()
+    )
+    if len(known) < len(ranks) or (counts and 0 in known and None in dtypes):
+        return _aligned_at_run(node, batches, range(len(ranks))[deciding])
     operands: list[Node] = []
     for position, (x, b, rank) in enumerate(zip(node.inputs, batches, known, strict=True)):
-        if b is not None and may_change and rank == 0 and position >= promotes:
-            pairs = zip(deciding, known[promotes:], strict=True)
-            b = cast(b, common_dtype([(d, r) for d, r in pairs if d is not None]))  # noqa: PLW2901 the same batch
-        operands.append(x if b is None else lifted(b, rank, max(known)))
+        batch = b
+        if batch is not None and rank == 0 and position in counts:
+            pairs = zip(dtypes, known[deciding], strict=True)
+            batch = cast(batch, common_dtype([(d, r) for d, r in pairs if d is not None]))
+        operands.append(x if batch is None else lifted(batch, rank, max(known)))
     return Node(operands, node.op, node.attrs)
 
 
-def _aligned_at_run(node: Node, batches: Batches, promotes: int) -> Node:
+def _aligned_at_run(node: Node, batches: Batches, deciding: range) -> Node:
     given = pair_of(node, batches)
     is_batch = [b is not None for b in batches]
     operands: list[Node] = []
@@ -93,9 +70,18 @@ def _aligned_at_run(node: Node, batches: Batches, promotes: int) -> Node:
             operands.append(x)
             continue
         others = [i for i in range(len(given)) if i != position]
-        lines_up = align(x, [given[i] for i in others], [is_batch[i] for i in others], position >= promotes)
-        operands.append(lines_up)
+        flags = [is_batch[i] for i in others]
+        operands.append(align(x, [given[i] for i in others], flags, promotes=position in deciding))
     return Node(operands, node.op, node.attrs)
+
+
+def alike(node: Node, batches: Batches) -> Node:
+    """Batch an op on entries of operands of one shape."""
+    return Node(spread_all(node, batches), node.op, node.attrs)
+
+
+def unruled(node: Node, batches: Batches) -> None:
+    """Leave an op that is not what its kind says for batches to a map."""
 
 
 # -- along axes -----------------------------------------------------------------------------------
@@ -115,24 +101,13 @@ def along(node: Node, batches: Batches) -> Node | None:
         return None
     axes = {name: node.attrs[name] for name in op.axes if name in node.attrs}
     # An axis of an example without axes is none.
-    if any(d is None for d in axes.values()) or (axes and not rank_of(node.inputs[0])):
+    if None in axes.values() or (axes and not all(rank_of(x) for x in node.inputs)):
         return None
     attrs = {**node.attrs, **{name: shifted(d) for name, d in axes.items()}}
     if not op.broadcasts:
         return Node(spread_all(node, batches), op, attrs)
     operands = lined_up(node, batches)
     return None if operands is None else Node(operands, op, attrs)
-
-
-def lined_up(node: Node, batches: Batches) -> list[Node] | None:
-    """Return operands whose axes in front broadcast; None where their number is not known."""
-    known = [r for x in node.inputs if (r := rank_of(x)) is not None]
-    if len(known) < len(node.inputs):
-        return None
-    return [
-        x if b is None else lifted(b, rank, max(known))
-        for x, b, rank in zip(node.inputs, batches, known, strict=True)
-    ]
 
 
 def reduction(node: Node, batches: Batches) -> Node | None:
@@ -160,7 +135,9 @@ def as_decomposed(build: Callable[[Node], Node | None]) -> Rule:
         if written is None:
             return None
         moved = {x: b for x, b in zip(node.inputs, batches, strict=True) if b is not None}
-        return batched_behind([written], moved, set(node.inputs))[0]
+        found = batched_behind([written], moved, set(node.inputs))[0]
+        # Where only sizes are taken from a batch, and these are known, nothing depends on it.
+        return spread(written, any_batch(batches)) if found is None else found
 
     return rule
 
@@ -182,11 +159,12 @@ def as_images(channels: Callable[[Node], int | None]) -> Rule:
         if rank == channels(node):
             return Node(operands, node.op, node.attrs)
         joined = Node([flatten(x, 0, 1) for x in operands], node.op, node.attrs)
-        return split_first(joined, operands[0])
+        return split_like(joined, operands[0])
 
     return rule
 
 
-def without_axis(node: Node, dim: int) -> Node:
-    """Return a node without an axis of size 1."""
-    return squeeze(node, dim)
+def once(node: Node, batches: Batches) -> Node:
+    """Batch an op that sees nothing of its operand but its last sizes, and gives one value for all."""
+    batch = any_batch(batches)
+    return spread(Node([batch], node.op, node.attrs), batch)

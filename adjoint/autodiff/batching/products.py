@@ -1,10 +1,14 @@
 """Rules of batches of products: matmul and its adjoints, and what is made of them."""
 
-from adjoint.autodiff.batching.kinds import Batches, Rule, as_decomposed, lifted, rank_of
+from adjoint.autodiff.batching.kinds import as_decomposed
+from adjoint.autodiff.batching.operands import Batches, Rule, any_batch, lifted, lined_up, rank_of
 from adjoint.core.node import Node
 from adjoint.core.op import Op
+from adjoint.ops.attention import Attention
+from adjoint.ops.batch import spread
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight, matmul
-from adjoint.ops.linear import sum_to_like
+from adjoint.ops.linalg import AsColumns, FromColumns, Pinv
+from adjoint.ops.linear import alias, sum_to_like
 from adjoint.ops.normalise import MatMulLayerNorm, MatMulSoftmax
 from adjoint.ops.shape import reshape_like, squeeze, transpose, unsqueeze
 
@@ -72,10 +76,57 @@ def _pair(node: Node) -> Node:
     return node.op.pair(node)[1]
 
 
+def _attention(node: Node, batches: Batches) -> Node | None:
+    """Batch the axes in front, which broadcast to those of the queries: these have the batch in any case."""
+    query = batches[0]
+    operands = lined_up(
+        node, [spread(node.inputs[0], any_batch(batches)) if query is None else query, *batches[1:]]
+    )
+    return None if operands is None else Node(operands, node.op, node.attrs)
+
+
+# -- systems of equations -----------------------------------------------------------------------------
+
+
+def _is_vector(b: Node, a: Node) -> bool | None:
+    """Whether ``b`` is vectors, as ``torch.linalg.solve`` tells; None where types leave it open."""
+    rank_b, rank_a = rank_of(b), rank_of(a)
+    if rank_b is None or rank_a is None:
+        return None
+    if rank_b in {1, rank_a}:
+        return rank_b == 1
+    if rank_b != rank_a - 1:
+        return False
+    assert b.type is not None and a.type is not None  # noqa: PT018, S101 their ranks are known
+    sizes = (b.type.shape, (a.type.shape or ())[:-1])
+    return None if None in (sizes[0] or ()) or None in sizes[1] else sizes[0] == sizes[1]
+
+
+def _as_columns(node: Node) -> Node | None:
+    b, a = node.inputs
+    vector = _is_vector(b, a)
+    return None if vector is None else unsqueeze(b, -1) if vector else alias(b)
+
+
+def _from_columns(node: Node) -> Node | None:
+    x, b, a = node.inputs
+    vector = _is_vector(b, a)
+    return None if vector is None else squeeze(x, -1) if vector else alias(x)
+
+
+def _pinv(node: Node, batches: Batches) -> Node | None:
+    # Tolerances that are operands are one for each matrix of a batch that they broadcast to.
+    return Node([any_batch(batches)], node.op, node.attrs) if len(node.inputs) == 1 else None
+
+
 RULES: dict[type[Op], Rule] = {
     MatMul: _matmul,
     MatMulLeft: as_decomposed(_by_left),
     MatMulRight: as_decomposed(_by_right),
     MatMulLayerNorm: as_decomposed(_pair),
     MatMulSoftmax: as_decomposed(_pair),
+    Attention: _attention,
+    AsColumns: as_decomposed(_as_columns),
+    FromColumns: as_decomposed(_from_columns),
+    Pinv: _pinv,
 }

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from adjoint.autodiff.batching import products, shapes
-from adjoint.autodiff.batching.kinds import Batches, Rule, along, elementwise, reduction
+from adjoint.autodiff.batching import images, indexing, products, shapes
+from adjoint.autodiff.batching.kinds import along, elementwise, reduction
+from adjoint.autodiff.batching.operands import Batches, Rule
 from adjoint.core.node import Node
 from adjoint.core.op import Op, hand_over_batch
 from adjoint.ops.elementwise import Elementwise
@@ -11,7 +12,12 @@ from adjoint.ops.reduction import Reduction
 
 __all__ = ['RULES', 'hand_over_map', 'ruled']
 
-RULES: dict[type[Op], Rule] = {**shapes.RULES, **products.RULES}
+RULES: dict[type[Op], Rule] = {
+    **shapes.RULES,
+    **products.RULES,
+    **indexing.RULES,
+    **images.RULES,
+}
 
 _map: list[Callable[[Node, Batches], Node]] = []
 

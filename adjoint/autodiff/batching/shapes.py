@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from adjoint.autodiff.batching.kinds import (
+from adjoint.autodiff.batching.kinds import alike, as_decomposed, elementwise, once, shifted, unruled
+from adjoint.autodiff.batching.operands import (
     Batches,
     Rule,
     any_batch,
-    elementwise,
     lifted,
     rank_of,
-    shifted,
     size_of_batch,
     spread_all,
 )
 from adjoint.core.node import Node
 from adjoint.core.op import Op
+from adjoint.ops.attention import CausalBias
 from adjoint.ops.batch import align
 from adjoint.ops.cumulative import Prod
 from adjoint.ops.linear import (
@@ -24,12 +24,18 @@ from adjoint.ops.linear import (
     ExpandLike,
     SumToLike,
     broadcast_to,
+    expand_as,
     sum_to_like,
 )
+from adjoint.ops.logic import SameTensor
+from adjoint.ops.loss import BinaryCrossEntropy
+from adjoint.ops.matrix import IsTall
+from adjoint.ops.ordering import Median, Nanmedian
 from adjoint.ops.reduction import Argmax, Argmin, Unmean, Unsum
 from adjoint.ops.scatter import MaskedFill
 from adjoint.ops.select import Where
 from adjoint.ops.shape import (
+    ExpandAs3d,
     Flatten,
     Permute,
     Reshape,
@@ -40,6 +46,7 @@ from adjoint.ops.shape import (
     reshape_like,
     unsqueeze,
 )
+from adjoint.ops.tiling import Repeat, Roll, Unrepeat, repeat
 
 __all__ = ['RULES']
 
@@ -88,10 +95,18 @@ def _reshape(node: Node, batches: Batches) -> Node | None:
     known = None if node.type is None else node.type.shape
     if size is None:
         # One size may be left to torch.
-        return None if known is None or not all(isinstance(s, int) and s for s in known) else reshape(batch, (-1, *known))
+        return (
+            None
+            if known is None or not all(isinstance(s, int) and s for s in known)
+            else reshape(batch, (-1, *known))
+        )
     if size == 0 or 0 in shape:
         # What is left to torch is not to be told from nothing.
-        return None if known is None or not all(isinstance(s, int) for s in known) else reshape(batch, (size, *known))
+        return (
+            None
+            if known is None or not all(isinstance(s, int) for s in known)
+            else reshape(batch, (size, *known))
+        )
     return reshape(batch, (size, *shape))
 
 
@@ -126,7 +141,11 @@ def _permute(node: Node, batches: Batches) -> Node:
 
 
 def _where(node: Node, batches: Batches) -> Node:
-    return elementwise(node, batches, promotes=1)
+    return elementwise(node, batches, slice(1, None))
+
+
+def _masked_fill(node: Node, batches: Batches) -> Node:
+    return elementwise(node, batches, slice(1))
 
 
 def _of_reduced(node: Node, batches: Batches) -> Node | None:
@@ -148,6 +167,38 @@ def _in_flattened(node: Node, batches: Batches) -> Node | None:
     return Node([batch], node.op, {**node.attrs, 'dim': shifted(dim)})
 
 
+def _repeat(node: Node, batches: Batches) -> Node | None:
+    rank, repeats = rank_of(node.inputs[0]), node.attrs['repeats']
+    if rank is None:
+        return None
+    return repeat(lifted(any_batch(batches), rank, len(repeats)), (1, *repeats))
+
+
+def _unrepeat(node: Node, batches: Batches) -> Node | None:
+    rank, repeats = rank_of(node.inputs[1]), node.attrs['repeats']
+    if rank is None:
+        return None
+    a, like = spread_all(node, batches)
+    fitting = lifted(like, rank, len(repeats))
+    return reshape_like(Node([a, fitting], node.op, {'repeats': (1, *repeats)}), like)
+
+
+def _roll(node: Node, batches: Batches) -> Node | None:
+    rank, dims, batch = rank_of(node.inputs[0]), node.attrs['dims'], any_batch(batches)
+    if rank is None:
+        return None
+    if rank == 0:
+        return batch
+    if dims:
+        return Node([batch], node.op, {**node.attrs, 'dims': shifted(dims)})
+    return reshape_like(Node([flatten(batch, 1)], node.op, {**node.attrs, 'dims': (1,)}), batch)
+
+
+def _on_three_axes(node: Node) -> Node:
+    a, b = node.inputs
+    return expand_as(unsqueeze(a, 1), b)
+
+
 RULES: dict[type[Op], Rule] = {
     SumToLike: _sum_to_like,
     ExpandLike: _expand_like,
@@ -159,8 +210,18 @@ RULES: dict[type[Op], Rule] = {
     Squeeze: _squeeze,
     Unsqueeze: _unsqueeze,
     Permute: _permute,
+    ExpandAs3d: as_decomposed(_on_three_axes),
+    Repeat: _repeat,
+    Unrepeat: _unrepeat,
+    Roll: _roll,
+    IsTall: once,
+    CausalBias: once,
     Where: _where,
-    MaskedFill: elementwise,
+    MaskedFill: _masked_fill,
+    BinaryCrossEntropy: alike,
+    SameTensor: unruled,
+    Median: unruled,
+    Nanmedian: unruled,
     Unsum: _of_reduced,
     Unmean: _of_reduced,
     Argmax: _in_flattened,
