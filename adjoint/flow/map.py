@@ -1,5 +1,6 @@
 """The map: a body applied to each example of a batch. It batches the ops that have no rule of their own."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -127,7 +128,10 @@ def _vectorised(
         return tuple(body.run(examples))
 
     try:
-        found = torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values)
+        with warnings.catch_warnings():
+            # How torch vectorises, one by one or on copies, is no news of the program.
+            warnings.simplefilter('ignore', UserWarning)
+            found = torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values)
     except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError):
         # Whatever is wrong with the operands themselves is wrong with one example too.
         return None
