@@ -12,6 +12,7 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -76,8 +77,12 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.transform.vmap import vmap
+from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
+from adjoint.transform.products import ggnvp, hvp, jvp
+from adjoint.transform.pullback import linearize, vjp
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -165,6 +170,7 @@ __all__ = [
     'check_gradients',
     'check_op',
     'clamp',
+    'cond',
     'conj',
     'constant',
     'cos',
@@ -190,17 +196,28 @@ __all__ = [
     'ge',
     'gelu',
     'getitem',
+    'ggnvp',
     'grad',
     'gradients',
     'greater',
     'greater_equal',
     'gt',
+    'hessian',
+    'hessian_products',
+    'hessians',
+    'hvp',
     'hypot',
     'imag',
     'index_add',
     'index_select',
+    'jacfwd',
+    'jacobian',
+    'jacobians',
+    'jacrev',
+    'jvp',
     'layernorm',
     'le',
+    'linearize',
     'log',
     'log1p',
     'log2',
@@ -237,6 +254,7 @@ __all__ = [
     'reshape_like',
     'round',
     'rsqrt',
+    'scan',
     'scatter_add',
     'sgn',
     'sigmoid',
@@ -255,6 +273,7 @@ __all__ = [
     'sum',
     'sum_op',
     'sum_to_like',
+    'switch',
     'symbolic',
     'tan',
     'tanh',
@@ -269,6 +288,7 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vjp',
     'vmap',
     'where',
     'zeros_like',

@@ -12,6 +12,7 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import placeholder
+from adjoint.ops.several import restricted
 
 __all__ = ['Evaluator']
 
@@ -73,6 +74,14 @@ class Evaluator:
         ShapeError, TensorTypeError
             A value does not fit the type of its variable, or is no tensor.
         """
+        with torch.no_grad():
+            return self.run_in_place(input_values)
+
+    def run_in_place(self, input_values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
+        """Compute the values as part of another computation, which torch's autograd records if it does that.
+
+        As :meth:`run` otherwise: for ops that hold a graph, and compute it.
+        """
         values, sizes = _checked(input_values, self._reachable)
         schedule = self._schedule(values)
         missing = [node for node in schedule.needed if node not in values]
@@ -80,17 +89,16 @@ class Evaluator:
             raise _missing(missing)
         node = None
         try:
-            with torch.no_grad():
-                for node, dying in schedule.steps:
-                    if node not in values:
-                        sized = (
-                            node
-                            if not schedule.sized or node not in schedule.sized
-                            else node.with_sizes(sizes)
-                        )
-                        values[node] = node.op.compute(sized, [values[x] for x in node.inputs])
-                    for x in dying:
-                        del values[x]
+            for node, stand, dying in schedule.steps:
+                if node not in values:
+                    sized = (
+                        stand
+                        if not schedule.sized or stand not in schedule.sized
+                        else stand.with_sizes(sizes)
+                    )
+                    values[node] = stand.op.compute(sized, [values[x] for x in stand.inputs])
+                for x in dying:
+                    del values[x]
         except Exception as error:
             if node is not None and not isinstance(error, AdjointError):
                 error.add_note(_circumstances(node, values))
@@ -106,23 +114,25 @@ class Evaluator:
 
 
 class _Schedule:
-    """The order of a run, and which values are dead after each step."""
+    """The order of a run, what is computed for each node, and which values are dead after it."""
 
     def __init__(self, eval_nodes: Sequence[Node], given: frozenset[Node]) -> None:
-        order = topological_sort(eval_nodes, behind=given)
-        self.needed = [node for node in order if node.op is placeholder]
+        order = restricted(eval_nodes, given)
+        self.needed = [node for node, _ in order if node.op is placeholder]
         last_use: dict[Node, Node] = {}
-        for node in order:
+        for node, stand in order:
             if node not in given:
-                last_use.update(dict.fromkeys(node.inputs, node))
+                last_use.update(dict.fromkeys(stand.inputs, node))
         for node in eval_nodes:
             last_use.pop(node, None)
         dying: dict[Node, list[Node]] = {}
         for x, node in last_use.items():
             dying.setdefault(node, []).append(x)
         # Nodes that hold sizes by name, which are numbers only in a run.
-        self.sized = {node for node in order if extents_of(node.attrs)}
-        self.steps = [(node, dying.get(node, ())) for node in order if node.op is not placeholder]
+        self.sized = {stand for _, stand in order if extents_of(stand.attrs)}
+        self.steps = [
+            (node, stand, dying.get(node, ())) for node, stand in order if node.op is not placeholder
+        ]
 
 
 def _checked(
@@ -216,9 +226,10 @@ def _circumstances(node: Node, values: Mapping[Node, torch.Tensor]) -> str:
 
 
 def _type_of(value: Any) -> TensorType:
-    """Return the type of a value; of an op with several outputs, that of a tuple."""
+    """Return the type of a value; of an op with several outputs, that of a tuple, some not computed."""
     if isinstance(value, tuple):
-        return TensorType(items=tuple(_type_of(v) for v in cast('tuple[Any, ...]', value)))
+        entries = cast('tuple[Any, ...]', value)
+        return TensorType(items=tuple(None if v is None else _type_of(v) for v in entries))
     return TensorType.of(value)
 
 

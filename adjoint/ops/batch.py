@@ -31,11 +31,13 @@ class Spread(Linear):
         return Node([as_node(a, self.name), as_node(like, self.name)], self, {'dim': dim})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a, like), dim = input_values, node.attrs['dim']
+        a, like = input_values
+        dim: int = node.attrs['dim']
         return a.unsqueeze(dim).expand(*a.shape[:dim], like.shape[dim], *a.shape[dim:])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        (a, like), dim = input_types, node.attrs['dim']
+        a, like = input_types
+        dim: int = node.attrs['dim']
         if a.shape is None:
             return None
         size = None if like.shape is None else like.shape[dim]

@@ -42,6 +42,8 @@ class Creation(Op):
 class Placeholder(Op):
     """An input of the graph: its value is given to the run."""
 
+    shareable = False
+
     def __call__(
         self,
         name: str = '',

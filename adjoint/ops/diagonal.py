@@ -19,6 +19,8 @@ class Diagonal(Linear):
     """The diagonal of two axes, along a new last axis; ``offset`` counts to the right of the main one."""
 
     axes = ('dim1', 'dim2')
+    moves = True
+    drops = True
 
     def __call__(self, a: Operand, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node:
         attrs = {'offset': offset, 'dim1': dim1, 'dim2': dim2}
@@ -56,6 +58,7 @@ class DiagEmbed(Linear):
     """Zeros with the last axis of ``a`` as the diagonal of two new axes."""
 
     axes = ('dim1', 'dim2')
+    moves = True
 
     def __call__(self, a: Operand, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Node:
         attrs = {'offset': offset, 'dim1': dim1, 'dim2': dim2}

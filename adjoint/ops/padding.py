@@ -27,6 +27,9 @@ class ConstantPad(Linear):
     """
 
     axes = ()
+    moves = True
+    drops = True
+
     name = 'constant_pad'
 
     def __call__(self, x: Operand, padding: Sequence[int], value: Number = 0) -> Node:

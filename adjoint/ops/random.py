@@ -36,7 +36,9 @@ def _known(sizes: Sequence[Any], dtype: torch.dtype, device: torch.device | str 
 
 
 class Draw(Creation):
-    """Kind of the ops whose value is random: drawn from ``attrs['seed']``."""
+    """Kind of the ops whose value is random: two that look alike are never taken for one."""
+
+    shareable = False
 
 
 class Filled(Draw):

@@ -36,7 +36,7 @@ class Vectorised(Transform):
         if randomness not in _RANDOMNESS:
             msg = f'randomness is one of {", ".join(map(repr, _RANDOMNESS))}, and got {randomness!r}'
             raise TensorTypeError(msg)
-        self._in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+        self._in_axes: Axes = tuple(cast('list[Any]', in_axes)) if isinstance(in_axes, list) else in_axes
         self._out_axes = out_axes
         self._randomness: Randomness = randomness
 
@@ -48,7 +48,7 @@ class Vectorised(Transform):
     def _axes(self, arguments: Arguments) -> list[int | None]:
         """Return the axis of each leaf, ``None`` for those that are the same for every example."""
         args, _ = cast('tuple[tuple[Any, ...], Any]', arguments.unflattened(arguments.leaves))
-        given = self._in_axes
+        given: Any = self._in_axes
         if given is None or isinstance(given, int):
             given = (given,) * len(args)
         if not isinstance(given, tuple) or len(given) != len(args):  # pyright: ignore[reportUnknownArgumentType] of anything

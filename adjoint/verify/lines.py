@@ -219,6 +219,14 @@ def _check_analytic(at: Point, step: float | None) -> None:
         if says_something and bool(((found - witness).abs() <= allowed).all()):
             return
         gap = (found - witness).abs().max().item()
+    rounding = at.complex_quotient(line.move, 0.0).abs().max().item()
+    if rounding:
+        msg = (
+            f'the complex step says nothing of this function: at the point itself its imaginary part is '
+            f'{rounding:.3g}, not 0, because torch rounds it as a whole (a power of a negative number is '
+            f"taken by its angle); choose method='central', 'five-point' or 'richardson'"
+        )
+        raise NonDifferentiableError(msg)
     msg = (
         f'the complex step and central differences along a direction differ by {gap:.3g}: the '
         f'function is not analytic (abs, conj, real or a comparison inside it?), or has a kink '

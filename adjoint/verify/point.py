@@ -10,6 +10,7 @@ from adjoint.core.errors import AdjointError, NonDifferentiableError, ShapeError
 from adjoint.core.node import Node
 from adjoint.execute.evaluator import Evaluator
 from adjoint.verify.differences import Steps
+from adjoint.verify.powers import WholePowers
 
 __all__ = ['Move', 'Point', 'widened']
 
@@ -125,7 +126,7 @@ class Point:
         return phi
 
     def complex_quotient(self, move: Move, step: float) -> torch.Tensor:
-        """The imaginary part of the function after an imaginary step, over the step.
+        """The imaginary part of the function after an imaginary step, over the step if that is not 0.
 
         Raises
         ------
@@ -138,7 +139,8 @@ class Point:
         remedy = "choose method='central', 'five-point' or 'richardson', which stay real"
         try:
             move(copies, 1j * step)
-            value = self._at(copies)
+            with WholePowers():
+                value = self._at(copies)
         except (RuntimeError, TypeError, AdjointError) as error:
             msg = (
                 f'the complex step runs the function on complex values, and there it fails '
@@ -151,7 +153,7 @@ class Point:
                 f'with a real one of {value.dtype} (by abs, real, a comparison or the like); {remedy}'
             )
             raise NonDifferentiableError(msg)
-        return widened(value).imag / step
+        return widened(value).imag if step == 0 else widened(value).imag / step
 
     def _at(self, leaves: list[torch.Tensor]) -> torch.Tensor:
         self.evaluations += 1

@@ -2,6 +2,7 @@
 
 from tests.ops import (
     cases_attention,
+    cases_basis,
     cases_batch,
     cases_binary,
     cases_channels,
@@ -18,6 +19,7 @@ from tests.ops import (
     cases_linalg,
     cases_logic,
     cases_loss,
+    cases_masks,
     cases_ordering,
     cases_padding,
     cases_pooling,
@@ -57,6 +59,7 @@ CASES: dict[str, Case] = {
     **cases_logic.CASES,
     **cases_complex_parts.CASES,
     **cases_loss.CASES,
+    **cases_masks.CASES,
     **cases_attention.CASES,
     **cases_embedding.CASES,
     **cases_random.CASES,
@@ -65,4 +68,5 @@ CASES: dict[str, Case] = {
     **cases_cumulative.CASES,
     **cases_window.CASES,
     **cases_batch.CASES,
+    **cases_basis.CASES,
 }

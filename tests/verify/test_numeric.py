@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import adjoint as ad
@@ -494,11 +494,35 @@ def test_wrong_use_is_refused(call: Callable[[], Any], error: type[Exception], m
         call()
 
 
+@pytest.mark.parametrize('exponent', [-3, 0, 1, 4, 7, 4.0, torch.tensor(5.0), torch.tensor(6)])
+@pytest.mark.parametrize(
+    'power',
+    [lambda x, k: x**k, torch.pow, lambda x, k: x.pow(k), torch.float_power, lambda x, k: x.float_power(k)],
+)
+def test_complex_step_of_a_whole_power_of_a_negative_number(power: Callable[..., Any], exponent: Any):
+    x = double([-1.0, -0.3, 2.0])
+    found = numeric.gradient(lambda x: power(x, exponent).sum(), x, method='complex')
+    torch.testing.assert_close(found, exponent * x ** (exponent - 1), rtol=1e-14, atol=0)
+
+
+def test_complex_step_of_a_power_node_at_a_negative_number():
+    x = ad.Variable('x')
+    found = numeric.gradient(ad.sum(ad.power(x, 4)), {x: double([-1.0, -2.0])}, method='complex')
+    torch.testing.assert_close(found[x], double([-4.0, -32.0]), rtol=1e-14, atol=0)
+
+
+def test_complex_step_says_when_torch_rounds_the_imaginary_part():
+    exponents = double([4.0, 5.0])
+    with pytest.raises(ad.NonDifferentiableError, match='taken by its angle'):
+        numeric.gradient(lambda x: (x**exponents).sum(), double([-1.0, -2.0]), method='complex')
+
+
 @given(
     st.lists(st.floats(-3, 3), min_size=1, max_size=4),
     st.lists(st.floats(-2, 2), min_size=1, max_size=5),
     st.sampled_from(METHODS),
 )
+@example([-1.0], [0.0, 0.0, 0.0, 0.0, 1.0], 'complex')
 def test_gradients_of_polynomials_agree_with_torch(place: list[float], weights: list[float], method: Method):
     x = double(place)
 

@@ -1,6 +1,5 @@
 """Rules of batches of the ops that fit shapes to one another, or change them."""
 
-from typing import Any
 
 from adjoint.autodiff.batching.kinds import alike, as_decomposed, elementwise, once, shifted, unruled
 from adjoint.autodiff.batching.operands import (
@@ -42,7 +41,6 @@ from adjoint.ops.shape import (
     Squeeze,
     Unsqueeze,
     flatten,
-    reshape,
     reshape_like,
     unsqueeze,
 )
@@ -90,24 +88,14 @@ def _broadcast_to(node: Node, batches: Batches) -> Node | None:
 
 
 def _reshape(node: Node, batches: Batches) -> Node | None:
-    size, batch = size_of_batch(batches), any_batch(batches)
-    shape: tuple[Any, ...] = node.attrs['shape']
+    size, shape = size_of_batch(batches), node.attrs['shape']
     known = None if node.type is None else node.type.shape
-    if size is None:
-        # One size may be left to torch.
-        return (
-            None
-            if known is None or not all(isinstance(s, int) and s for s in known)
-            else reshape(batch, (-1, *known))
-        )
-    if size == 0 or 0 in shape:
-        # What is left to torch is not to be told from nothing.
-        return (
-            None
-            if known is None or not all(isinstance(s, int) for s in known)
-            else reshape(batch, (size, *known))
-        )
-    return reshape(batch, (size, *shape))
+    if size is None or size == 0 or 0 in shape:
+        # No size can be left to torch twice, or where there are no entries to tell it from.
+        if known is None or not all(isinstance(s, int) and (s or size is not None) for s in known):
+            return None
+        shape = known
+    return Node([any_batch(batches)], node.op, {'shape': (-1 if size is None else size, *shape)})
 
 
 def _flatten(node: Node, batches: Batches) -> Node | None:
