@@ -12,6 +12,8 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
@@ -77,6 +79,8 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.transform.vmap import vmap
@@ -134,6 +138,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -240,6 +245,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -264,6 +270,10 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',
