@@ -1,6 +1,5 @@
 """Rules of batches of the ops that fit shapes to one another, or change them."""
 
-
 from adjoint.autodiff.batching.kinds import alike, as_decomposed, elementwise, once, shifted, unruled
 from adjoint.autodiff.batching.operands import (
     Batches,
