@@ -8,6 +8,7 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
@@ -26,6 +27,7 @@ from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
 from adjoint.flow.custom import CustomOp, custom_op
+from adjoint.flow.map import Map
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -83,6 +85,7 @@ from adjoint.passes.pipeline import optimize
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
@@ -118,6 +121,7 @@ __all__ = [
     'Linear',
     'Location',
     'LogOp',
+    'Map',
     'MatMulLayerNormOp',
     'MatMulOp',
     'MatMulSoftmaxOp',
@@ -166,6 +170,7 @@ __all__ = [
     'atan',
     'atan2',
     'atanh',
+    'batched',
     'broadcast',
     'broadcast_to',
     'cast',
@@ -304,6 +309,7 @@ __all__ = [
     'value_and_grad',
     'var',
     'vjp',
+    'vmap',
     'where',
     'zeros_like',
 ]  # fmt: skip

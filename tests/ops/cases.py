@@ -3,6 +3,7 @@
 from tests.ops import (
     cases_attention,
     cases_basis,
+    cases_batch,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -67,6 +68,7 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_batch.CASES,
     **cases_basis.CASES,
     **cases_flowing.CASES,
 }

@@ -7,11 +7,11 @@ from adjoint.verify.samples import sample
 from tests.ops.case import Case, t, z
 
 
-def _clipped(x: Any, *args: Any, **kwargs: Any) -> Any:
-    return ad.clip_gradient(x, *args, **kwargs) * ad.constant(t([3.0, 4.0]))
+def _clipped(x: Any, weights: Any, *args: Any, **kwargs: Any) -> Any:
+    return ad.clip_gradient(x, *args, **kwargs) * weights
 
 
-POINT = t([0.5, -2.0])
+POINT, W = t([0.5, -2.0]), t([3.0, 4.0])
 
 CASES = {
     'scale_gradient': Case(
@@ -29,17 +29,17 @@ CASES = {
         _clipped,
         [],
         conventions=[
-            (sample(POINT, 1.0), (t([0.6, 0.8]),)),
-            (sample(POINT, 5.0), (t([3.0, 4.0]),)),
-            (sample(POINT, 7.0), (t([3.0, 4.0]),)),
-            (sample(z([1j, 2]), 2.5), (z([1.5, 2.0]),)),
-            (sample(POINT, max=3.5), (t([3.0, 3.5]),)),
-            (sample(POINT, min=-1.0, max=1.0), (t([1.0, 1.0]),)),
+            (sample(POINT, W, 1.0), (t([0.6, 0.8]), POINT)),
+            (sample(POINT, W, 5.0), (t([3.0, 4.0]), POINT)),
+            (sample(POINT, W, 7.0), (t([3.0, 4.0]), POINT)),
+            (sample(z([1j, 2]), W, 2.5), (z([1.5, 2.0]), t([0.0, 2.0]))),
+            (sample(POINT, W, max=3.5), (t([3.0, 3.5]), POINT)),
+            (sample(POINT, W, min=-1.0, max=1.0), (t([1.0, 1.0]), POINT)),
         ],
         refusals=[
-            (sample(POINT), ad.TensorTypeError, 'max_norm, or min and max'),
-            (sample(POINT, 1.0, max=2.0), ad.TensorTypeError, 'and not both'),
-            (sample(POINT, 0.0), ad.TensorTypeError, 'positive'),
+            (sample(POINT, W), ad.TensorTypeError, 'max_norm, or min and max'),
+            (sample(POINT, W, 1.0, max=2.0), ad.TensorTypeError, 'and not both'),
+            (sample(POINT, W, 0.0), ad.TensorTypeError, 'positive'),
         ],
     ),
 }
