@@ -16,8 +16,8 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
-    AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
-    TensorTypeError, UnsupportedOpError,
+    AdjointError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError,
+    ShapeError, TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
@@ -95,6 +95,7 @@ from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.transform.implicit import implicit
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -106,6 +107,7 @@ __all__ = [
     'Binary',
     'BroadcastOp',
     'Connection',
+    'ConvergenceError',
     'Creation',
     'CustomOp',
     'DivByConstOp',
@@ -220,6 +222,7 @@ __all__ = [
     'hvp',
     'hypot',
     'imag',
+    'implicit',
     'index_add',
     'index_select',
     'jacfwd',
@@ -321,6 +324,7 @@ _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
     'from_torch': 'adjoint.interop.from_torch',
+    'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }
