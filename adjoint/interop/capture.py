@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
 from adjoint.interop.custom import CustomCall
-from adjoint.interop.internals import reparametrized
+from adjoint.interop.internals import reparametrized, unchecked_distributions
 from adjoint.interop.semantics import Recorder, Semantics, Trail
 from adjoint.interop.sizes import Sizes
 
@@ -132,7 +132,7 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
         buffers = {name: next(given) for name in call.buffers}
         leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in call.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, call.structure)
-        with recorder, Semantics(recorder):
+        with recorder, unchecked_distributions(), Semantics(recorder):
             if isinstance(call.program, torch.nn.Module):
                 result, rebound = _of_module(call.program, parameters, buffers, args, kwargs)
             else:
