@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
+from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -74,7 +77,13 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
+from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
+from adjoint.transform.products import ggnvp, hvp, jvp
+from adjoint.transform.pullback import linearize, vjp
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -125,6 +134,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -160,6 +170,7 @@ __all__ = [
     'check_gradients',
     'check_op',
     'clamp',
+    'cond',
     'conj',
     'constant',
     'cos',
@@ -185,17 +196,28 @@ __all__ = [
     'ge',
     'gelu',
     'getitem',
+    'ggnvp',
     'grad',
     'gradients',
     'greater',
     'greater_equal',
     'gt',
+    'hessian',
+    'hessian_products',
+    'hessians',
+    'hvp',
     'hypot',
     'imag',
     'index_add',
     'index_select',
+    'jacfwd',
+    'jacobian',
+    'jacobians',
+    'jacrev',
+    'jvp',
     'layernorm',
     'le',
+    'linearize',
     'log',
     'log1p',
     'log2',
@@ -218,6 +240,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -232,6 +255,7 @@ __all__ = [
     'reshape_like',
     'round',
     'rsqrt',
+    'scan',
     'scatter_add',
     'sgn',
     'sigmoid',
@@ -241,6 +265,10 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',
@@ -250,6 +278,7 @@ __all__ = [
     'sum',
     'sum_op',
     'sum_to_like',
+    'switch',
     'symbolic',
     'tan',
     'tanh',
@@ -264,6 +293,7 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vjp',
     'where',
     'zeros_like',
 ]  # fmt: skip

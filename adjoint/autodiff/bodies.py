@@ -16,6 +16,7 @@ def pulled_back(body: Body, wanted: Sequence[int], flowing: Sequence[int]) -> tu
     Parameters
     ----------
     body : Body
+        What is pulled back through.
     wanted : sequence of int
         Positions of the inputs whose cotangents are wanted.
     flowing : sequence of int
@@ -45,6 +46,7 @@ def pushed_forward(body: Body, moving: Sequence[int]) -> tuple[Body, tuple[int, 
     Parameters
     ----------
     body : Body
+        What is pushed through.
     moving : sequence of int
         Positions of the inputs that have tangents.
 

@@ -5,6 +5,7 @@ from typing import overload
 
 from adjoint.autodiff.reverse import cotangents
 from adjoint.core.node import Node
+from adjoint.core.numbering import Numbering
 from adjoint.core.op import hand_over_jvp
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
@@ -45,15 +46,18 @@ def pushforward(
     [tensor(3.)]
     """
     many = [outputs] if isinstance(outputs, Node) else list(outputs)
-    moved: dict[Node, Node | None] = dict(tangents)
+    order = topological_sort(many, behind=tangents)
+    shared = Numbering(order)
+    moved: dict[Node, Node | None] = {node: shared.of(t) for node, t in tangents.items()}
     outside = ambient_site()
     try:
-        for node in topological_sort(many, behind=tangents):
+        for node in order:
             if node in moved:
                 continue
             given = [moved[x] for x in node.inputs]
             enter_site(node.site)
-            moved[node] = None if all(t is None for t in given) else node.op.jvp(node, given)
+            t = None if all(t is None for t in given) else node.op.jvp(node, given)
+            moved[node] = None if t is None else shared.of(t)
     finally:
         leave_sites(outside)
     found = [moved[node] for node in many]
@@ -81,7 +85,7 @@ def pullback_of_pullback(node: Node, tangents: Sequence[Node | None]) -> Node | 
             seeds[cotangent] = seeds[cotangent] + t if cotangent in seeds else t
     if not seeds:
         return None
-    moved = cotangents(seeds, cts)
+    moved = cotangents(seeds, cts, behind={node, *node.inputs})
     if all(t is None for t in moved):
         return None
     return moved[0] if node.op.outputs == 1 else packed(moved)

@@ -1,6 +1,7 @@
 """Values that no derivative flows through: inputs, constants, and tensors of the shape of another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -41,6 +42,8 @@ class Creation(Op):
 
 class Placeholder(Op):
     """An input of the graph: its value is given to the run."""
+
+    shareable = False
 
     def __call__(
         self,
@@ -149,7 +152,11 @@ class Constant(Creation):
         if not isinstance(value, (torch.Tensor, bool, int, float, complex)):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
             return as_node(value, self.name)
         tensor = torch.as_tensor(value)
-        return Node([], self, {'constant': tensor}, name, TensorType.of(tensor))
+        attrs: dict[str, Any] = {'constant': tensor}
+        if tensor is not value:
+            # Nobody else holds the tensor, so that its value is known to stay.
+            attrs['number'] = value
+        return Node([], self, attrs, name, TensorType.of(tensor))
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return node.attrs['constant']

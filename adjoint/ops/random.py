@@ -35,7 +35,13 @@ def _known(sizes: Sequence[Any], dtype: torch.dtype, device: torch.device | str 
     return TensorType(tuple(shape), dtype, None if device is None else torch.device(device))
 
 
-class _Filled(Creation):
+class _Draw(Creation):
+    """Base of the draws; two that look alike are never taken for one."""
+
+    shareable = False
+
+
+class _Filled(_Draw):
     """Base of the ops whose entries are drawn alike: in the shape of an operand, or of a size.
 
     Calls take an operand or a sequence of sizes first, then the parameters of the distribution.
@@ -174,7 +180,7 @@ class RreluNoise(_Filled):
         return torch.where(a > 0, torch.ones_like(a), noise)
 
 
-class DropoutMask(Creation):
+class DropoutMask(_Draw):
     """0 with probability ``p`` and ``1 / (1 - p)`` elsewhere, in the shape and dtype of an operand.
 
     With ``by_feature`` one number for each entry of the first two axes, with sizes 1 behind them.
@@ -202,7 +208,7 @@ class DropoutMask(Creation):
         return TensorType((*a.shape[:2], *(1 for _ in a.shape[2:])), a.dtype, a.device)
 
 
-class DrawnBernoulli(Creation):
+class DrawnBernoulli(_Draw):
     """1 with the probabilities that the operand holds, else 0, in its dtype."""
 
     def __call__(self, p: Operand, seed: int = 0) -> Node:
@@ -224,7 +230,7 @@ class DrawnPoisson(DrawnBernoulli):
         return torch.poisson(rates, generator=_generator(node, rates.device))
 
 
-class DrawnBinomial(Creation):
+class DrawnBinomial(_Draw):
     """The successes of ``count`` trials with the probabilities ``p``; the two broadcast."""
 
     def __call__(self, count: Operand, p: Operand, seed: int = 0) -> Node:
@@ -237,7 +243,7 @@ class DrawnBinomial(Creation):
         return torch.binomial(count, p, generator=_generator(node, p.device))
 
 
-class DrawnMultinomial(Creation):
+class DrawnMultinomial(_Draw):
     """Positions drawn with the weights in each row, int64."""
 
     def __call__(self, weights: Operand, num_samples: int, replacement: bool = False, seed: int = 0) -> Node:
@@ -252,7 +258,7 @@ class DrawnMultinomial(Creation):
         return torch.multinomial(weights, count, replacement, generator=_generator(node, weights.device))
 
 
-class DrawnPermutation(Creation):
+class DrawnPermutation(_Draw):
     """The integers below ``n`` in random order."""
 
     def __call__(
