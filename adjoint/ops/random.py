@@ -14,7 +14,7 @@ from adjoint.core.tensor_type import Size, TensorType
 from adjoint.ops.creation import Creation
 
 __all__ = [
-    'DrawnBernoulli', 'DrawnBinomial', 'DrawnCauchy', 'DrawnExponential', 'DrawnGeometric',
+    'Draw', 'DrawnBernoulli', 'DrawnBinomial', 'DrawnCauchy', 'DrawnExponential', 'DrawnGeometric',
     'DrawnIntegers', 'DrawnLogNormal', 'DrawnMultinomial', 'DrawnNormal', 'DrawnPermutation',
     'DrawnPoisson', 'DrawnUniform', 'DropoutMask', 'RreluNoise', 'drawn_bernoulli', 'drawn_binomial',
     'drawn_cauchy', 'drawn_exponential', 'drawn_geometric', 'drawn_integers', 'drawn_log_normal',
@@ -35,13 +35,13 @@ def _known(sizes: Sequence[Any], dtype: torch.dtype, device: torch.device | str 
     return TensorType(tuple(shape), dtype, None if device is None else torch.device(device))
 
 
-class _Draw(Creation):
+class Draw(Creation):
     """Base of the draws; two that look alike are never taken for one."""
 
     shareable = False
 
 
-class _Filled(_Draw):
+class _Filled(Draw):
     """Base of the ops whose entries are drawn alike: in the shape of an operand, or of a size.
 
     Calls take an operand or a sequence of sizes first, then the parameters of the distribution.
@@ -180,7 +180,7 @@ class RreluNoise(_Filled):
         return torch.where(a > 0, torch.ones_like(a), noise)
 
 
-class DropoutMask(_Draw):
+class DropoutMask(Draw):
     """0 with probability ``p`` and ``1 / (1 - p)`` elsewhere, in the shape and dtype of an operand.
 
     With ``by_feature`` one number for each entry of the first two axes, with sizes 1 behind them.
@@ -208,7 +208,7 @@ class DropoutMask(_Draw):
         return TensorType((*a.shape[:2], *(1 for _ in a.shape[2:])), a.dtype, a.device)
 
 
-class DrawnBernoulli(_Draw):
+class DrawnBernoulli(Draw):
     """1 with the probabilities that the operand holds, else 0, in its dtype."""
 
     def __call__(self, p: Operand, seed: int = 0) -> Node:
@@ -230,7 +230,7 @@ class DrawnPoisson(DrawnBernoulli):
         return torch.poisson(rates, generator=_generator(node, rates.device))
 
 
-class DrawnBinomial(_Draw):
+class DrawnBinomial(Draw):
     """The successes of ``count`` trials with the probabilities ``p``; the two broadcast."""
 
     def __call__(self, count: Operand, p: Operand, seed: int = 0) -> Node:
@@ -243,7 +243,7 @@ class DrawnBinomial(_Draw):
         return torch.binomial(count, p, generator=_generator(node, p.device))
 
 
-class DrawnMultinomial(_Draw):
+class DrawnMultinomial(Draw):
     """Positions drawn with the weights in each row, int64."""
 
     def __call__(self, weights: Operand, num_samples: int, replacement: bool = False, seed: int = 0) -> Node:
@@ -258,7 +258,7 @@ class DrawnMultinomial(_Draw):
         return torch.multinomial(weights, count, replacement, generator=_generator(node, weights.device))
 
 
-class DrawnPermutation(_Draw):
+class DrawnPermutation(Draw):
     """The integers below ``n`` in random order."""
 
     def __call__(
