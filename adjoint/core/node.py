@@ -150,7 +150,8 @@ class Node:
         method = table.METHODS.get(name)
         own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
         if isdatadescriptor(own):  # an attribute of tensors, such as `real`
-            return table.called_on_nodes(own.__get__, self) if method is None else method(self)
+            read: Any = own.__get__  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue] it has one
+            return table.called_on_nodes(read, self) if method is None else method(self)
         if method is not None or callable(own):
             return partial(method or partial(table.called_on_nodes, own), self)
         msg = (

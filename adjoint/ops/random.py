@@ -16,10 +16,10 @@ from adjoint.ops.creation import Creation
 __all__ = [
     'Draw', 'DrawnBernoulli', 'DrawnBinomial', 'DrawnCauchy', 'DrawnExponential', 'DrawnGeometric',
     'DrawnIntegers', 'DrawnLogNormal', 'DrawnMultinomial', 'DrawnNormal', 'DrawnPermutation',
-    'DrawnPoisson', 'DrawnUniform', 'DropoutMask', 'RreluNoise', 'drawn_bernoulli', 'drawn_binomial',
-    'drawn_cauchy', 'drawn_exponential', 'drawn_geometric', 'drawn_integers', 'drawn_log_normal',
-    'drawn_multinomial', 'drawn_normal', 'drawn_permutation', 'drawn_poisson', 'drawn_uniform',
-    'dropout_mask', 'rrelu_noise',
+    'DrawnPoisson', 'DrawnUniform', 'DropoutMask', 'Filled', 'RreluNoise', 'drawn_bernoulli',
+    'drawn_binomial', 'drawn_cauchy', 'drawn_exponential', 'drawn_geometric', 'drawn_integers',
+    'drawn_log_normal', 'drawn_multinomial', 'drawn_normal', 'drawn_permutation', 'drawn_poisson',
+    'drawn_uniform', 'dropout_mask', 'rrelu_noise',
 ]  # fmt: skip
 
 
@@ -36,12 +36,12 @@ def _known(sizes: Sequence[Any], dtype: torch.dtype, device: torch.device | str 
 
 
 class Draw(Creation):
-    """Base of the draws; two that look alike are never taken for one."""
+    """Kind of the ops whose value is random: two that look alike are never taken for one."""
 
     shareable = False
 
 
-class _Filled(Draw):
+class Filled(Draw):
     """Base of the ops whose entries are drawn alike: in the shape of an operand, or of a size.
 
     Calls take an operand or a sequence of sizes first, then the parameters of the distribution.
@@ -102,7 +102,7 @@ class _Filled(Draw):
         return _known(node.attrs['size'], dtype or torch.get_default_dtype(), node.attrs['device'])
 
 
-class DrawnUniform(_Filled):
+class DrawnUniform(Filled):
     """Uniform between two bounds, 0 and 1 by default, the upper one excluded."""
 
     defaults = (0.0, 1.0)
@@ -111,7 +111,7 @@ class DrawnUniform(_Filled):
         return blank.uniform_(*parameters, generator=generator)
 
 
-class DrawnNormal(_Filled):
+class DrawnNormal(Filled):
     """Normal with a mean and a standard deviation, 0 and 1 by default."""
 
     defaults = (0.0, 1.0)
@@ -120,7 +120,7 @@ class DrawnNormal(_Filled):
         return blank.normal_(*parameters, generator=generator)
 
 
-class DrawnLogNormal(_Filled):
+class DrawnLogNormal(Filled):
     """The exponential of a normal with a mean and a standard deviation, 1 and 2 by default."""
 
     defaults = (1.0, 2.0)
@@ -129,7 +129,7 @@ class DrawnLogNormal(_Filled):
         return blank.log_normal_(*parameters, generator=generator)
 
 
-class DrawnExponential(_Filled):
+class DrawnExponential(Filled):
     """Exponential with a rate, 1 by default."""
 
     defaults = (1.0,)
@@ -138,7 +138,7 @@ class DrawnExponential(_Filled):
         return blank.exponential_(*parameters, generator=generator)
 
 
-class DrawnCauchy(_Filled):
+class DrawnCauchy(Filled):
     """Cauchy with a median and a scale, 0 and 1 by default."""
 
     defaults = (0.0, 1.0)
@@ -147,7 +147,7 @@ class DrawnCauchy(_Filled):
         return blank.cauchy_(*parameters, generator=generator)
 
 
-class DrawnGeometric(_Filled):
+class DrawnGeometric(Filled):
     """The number of the first success of trials with a probability, 1/2 by default."""
 
     defaults = (0.5,)
@@ -156,7 +156,7 @@ class DrawnGeometric(_Filled):
         return blank.geometric_(*parameters, generator=generator)
 
 
-class DrawnIntegers(_Filled):
+class DrawnIntegers(Filled):
     """Integers from the first bound to below the second; without a second, all that the dtype holds."""
 
     defaults = (0, None)
@@ -168,7 +168,7 @@ class DrawnIntegers(_Filled):
         return blank.random_(low, high, generator=generator)
 
 
-class RreluNoise(_Filled):
+class RreluNoise(Filled):
     """1 where the operand is positive, elsewhere uniform between two bounds: the slopes of ``rrelu``."""
 
     name = 'rrelu_noise'
