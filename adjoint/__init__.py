@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.taylor import taylor
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -253,6 +254,7 @@ __all__ = [
     'symbolic',
     'tan',
     'tanh',
+    'taylor',
     'to_latex',
     'to_text',
     'topological_sort',

@@ -78,9 +78,12 @@ def cauchy(node: Node, order: int) -> Rule:
     if isinstance(node.op, Mul) and node.inputs[0] is node.inputs[1]:
         return _square(series[0], order)
     total: Node | None = None
-    for orders in product(range(order + 1), repeat=len(positions)):
-        chosen = [series[i][k] for i, k in zip(positions, orders, strict=True)]
-        if sum(orders) == order and None not in chosen:
+    for head in product(range(order + 1), repeat=len(positions) - 1):
+        last = order - sum(head)
+        if last < 0:
+            continue
+        chosen = [series[i][k] for i, k in zip(positions, (*head, last), strict=True)]
+        if None not in chosen:
             operands = list(node.inputs)
             for i, c in zip(positions, chosen, strict=True):
                 operands[i] = c  # pyright: ignore[reportArgumentType, reportCallIssue] none is None
