@@ -14,7 +14,8 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint types check format mutate opinfo models seeds speed counts clean
+# Every command says what it is for behind two number signs.
+.PHONY: $(shell awk -F: '/^[a-z]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +68,9 @@ seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 variables
+	$(BIN)/python benchmarks/sparse.py $(ARGS)
 
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)

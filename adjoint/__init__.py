@@ -12,6 +12,9 @@ from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
 from adjoint.autodiff.taylor import taylor
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
+from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -75,7 +78,11 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
+from adjoint.transform.products import ggnvp, hvp, jvp
+from adjoint.transform.pullback import linearize, vjp
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -126,6 +133,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -161,6 +169,7 @@ __all__ = [
     'check_gradients',
     'check_op',
     'clamp',
+    'cond',
     'conj',
     'constant',
     'cos',
@@ -186,17 +195,28 @@ __all__ = [
     'ge',
     'gelu',
     'getitem',
+    'ggnvp',
     'grad',
     'gradients',
     'greater',
     'greater_equal',
     'gt',
+    'hessian',
+    'hessian_products',
+    'hessians',
+    'hvp',
     'hypot',
     'imag',
     'index_add',
     'index_select',
+    'jacfwd',
+    'jacobian',
+    'jacobians',
+    'jacrev',
+    'jvp',
     'layernorm',
     'le',
+    'linearize',
     'log',
     'log1p',
     'log2',
@@ -233,6 +253,7 @@ __all__ = [
     'reshape_like',
     'round',
     'rsqrt',
+    'scan',
     'scatter_add',
     'sgn',
     'sigmoid',
@@ -242,6 +263,9 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
     'sqrt',
     'square',
     'squeeze',
@@ -251,6 +275,7 @@ __all__ = [
     'sum',
     'sum_op',
     'sum_to_like',
+    'switch',
     'symbolic',
     'tan',
     'tanh',
@@ -266,6 +291,7 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vjp',
     'where',
     'zeros_like',
 ]  # fmt: skip

@@ -21,6 +21,10 @@ class Runner(Protocol):
         """Return the values of the nodes."""
         ...
 
+    def run_in_place(self, input_values: Mapping[Node, torch.Tensor], /) -> list[torch.Tensor]:
+        """Return the values of the nodes, computed as a part of what another node computes."""
+        ...
+
 
 _runner: list[Callable[[Sequence[Node]], Runner]] = []
 

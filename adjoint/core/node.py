@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import torch
 
-from adjoint.core import table
+from adjoint.core import births, table
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
 from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
 from adjoint.core.extent import extents_of, resolved_attrs
@@ -100,6 +100,7 @@ class Node:
         _set_instruction(self, instruction)
         _set_pack(self, None)
         _set_type(self, infer_type(self) if inferable else type)
+        births.note(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = (
@@ -367,9 +368,8 @@ class Node:
         _set_op(node, op)
         _set_attrs(node, attrs)
         _set_name(node, name)
-        place, instruction = site
-        _set_place(node, place)
-        _set_instruction(node, instruction)
+        _set_place(node, site[0])
+        _set_instruction(node, site[1])
         _set_type(node, known)
         _set_pack(node, None)
         return node

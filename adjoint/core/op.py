@@ -3,13 +3,14 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 
 from adjoint.core.errors import NonDifferentiableError, UnsupportedOpError
 from adjoint.core.inference import infer_by_compute
+from adjoint.core.kink import Kink
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
@@ -68,6 +69,12 @@ class Op:
 
     # Why nothing flows to an operand where the rule gives nothing: see `adjoint.autodiff.connection`.
     nothing: ClassVar[Nothing] = 'zero'
+
+    # Where its derivative is a choice, or infinite.
+    kinks: ClassVar[tuple[Kink, ...]] = ()
+
+    # Whether it may leave entries of an operand out, so that their cotangents are known to be zero.
+    drops: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -136,9 +143,47 @@ class Op:
         """
         return _default_jvp[0](node, input_tangents)
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return which entries of the inputs some entries of the value are computed from.
+
+        Gradients are kept free of nan by it: see `adjoint.autodiff.masks`.
+
+        Parameters
+        ----------
+        node : Node
+            The node whose entries are asked for.
+        mask : Node or None
+            Not zero at these entries; it broadcasts to the shape of the node. ``None`` for all entries.
+
+        Returns
+        -------
+        sequence of Node or None
+            For each of ``node.inputs`` a mask that broadcasts to its shape; ``None`` for all entries, or
+            where it is not known.
+        """
+        return [None] * len(node.inputs)
+
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the node, or ``None`` where it is not known before the run."""
         return infer_by_compute(node, input_types)
+
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        """Return what a run computes in the place of a node of which it uses some outputs only.
+
+        Parameters
+        ----------
+        node : Node
+            Of an op with several outputs.
+        used : collection of int
+            The positions of the outputs that are used.
+
+        Returns
+        -------
+        Node
+            Its operands are some of those of the node. Its value is as long a tuple, equal in the places that
+            are used and anything in the others. The default is the node itself.
+        """
+        return node
 
     def commutes(self, node: Node) -> bool:
         """Return whether the operands of a node can be exchanged without changing a bit of its value."""
@@ -160,7 +205,11 @@ class Op:
         for name, value in vars(sys.modules[type(self).__module__]).items():
             if value is self:
                 return name
-        return super().__reduce_ex__(2)
+        return _unpickled, (type(self),), vars(self)
+
+
+def _unpickled(cls: type[Op]) -> Op:
+    return cls.__new__(cls)
 
 
 def _where(cls: type) -> str:

@@ -35,6 +35,7 @@ class ReLU(Unary):
     name = 'relu'
     formula = 'Max(x, 0)'
     kernel = torch.relu
+    drops = True
 
     def partial(self, y: Node, x: Node) -> Partial:
         return greater(x, 0)

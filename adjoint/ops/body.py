@@ -8,6 +8,7 @@ import torch
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Runner, runner_of
 from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import dependents, rebuilt
 from adjoint.ops.creation import Variable, placeholder
 
@@ -71,11 +72,22 @@ class Body:
         return self
 
     @classmethod
-    def closed(cls, inputs: Sequence[Node], outputs: Iterable[Node]) -> 'tuple[Body, list[Node]]':
+    def closed(
+        cls, inputs: Sequence[Node], outputs: Iterable[Node], inside: Iterable[Node] = ()
+    ) -> 'tuple[Body, list[Node]]':
         """Close a graph over what it takes from outside.
 
         What does not depend on the inputs is computed outside, once: it becomes a further input. Values
         without operands, such as constants, stay inside.
+
+        Parameters
+        ----------
+        inputs : sequence of Node
+            The variables of the body.
+        outputs : iterable of Node
+            What it returns.
+        inside : iterable of Node, optional
+            Nodes that stay inside even if they do not depend on the inputs.
 
         Returns
         -------
@@ -93,12 +105,12 @@ class Body:
         ['sin(w)']
         """
         wanted = list(outputs)
-        order = dependents(wanted, inputs)
-        inside = set(order)
+        order = dependents(wanted, [*inputs, *inside])
+        own = set(order)
         captured: dict[Node, Node] = {}
         for node in (*(x for inner in order for x in inner.inputs), *wanted):
             is_outside = bool(node.inputs) or node.op is placeholder
-            if node not in inside and is_outside and node not in captured:
+            if node not in own and is_outside and node not in captured:
                 captured[node] = variable_like(node, node.name)
         return cls([*inputs, *captured.values()], rebuilt(wanted, captured)), list(captured)
 
@@ -115,10 +127,23 @@ class Body:
             raise TensorTypeError(msg)
         return rebuilt(self.outputs, dict(zip(self.inputs, operands, strict=True)))
 
+    def used_by(self, outputs: Iterable[int]) -> list[int]:
+        """Return the positions of the inputs that some of the outputs depend on, by position.
+
+        Examples
+        --------
+        >>> import adjoint as ad
+        >>> x, y = ad.Variable('x'), ad.Variable('y')
+        >>> Body([x, y], [x + y, y * 2]).used_by([1])
+        [1]
+        """
+        behind = set(topological_sort([self.outputs[i] for i in outputs]))
+        return [i for i, x in enumerate(self.inputs) if x in behind]
+
     def run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the values of the outputs for those of the inputs."""
         runner = self._runner
         if runner is None:
             runner = runner_of(self.outputs)
             object.__setattr__(self, '_runner', runner)
-        return runner.run(dict(zip(self.inputs, values, strict=True)))
+        return runner.run_in_place(dict(zip(self.inputs, values, strict=True)))

@@ -1,6 +1,7 @@
 """Values with a pullback of their own: what a ``torch.autograd.Function`` of an imported program becomes."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from adjoint.core.op import Op
 from adjoint.core.rebuild import dependents, rebuilt
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import Variable, zeros_like
-from adjoint.ops.several import items, slots
+from adjoint.ops.several import items, parts
 
 __all__ = ['CustomGradient', 'Undifferentiable', 'custom_gradient', 'undifferentiable']
 
@@ -25,18 +26,18 @@ class CustomGradient(Op):
     def __init__(self, outputs: int) -> None:
         self.outputs = outputs
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        return tuple(input_values[: self.outputs])
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
+        return input_values[0] if self.outputs == 1 else tuple(input_values[: self.outputs])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        return TensorType(items=tuple(input_types[: self.outputs]))
+        return input_types[0] if self.outputs == 1 else TensorType(items=tuple(input_types[: self.outputs]))
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the stated pullback, with what it was stated for in the places of its variables."""
         values = items(node)
         cts = [
             zeros_like(value) if ct is None else ct
-            for value, ct in zip(values, slots(output_grad), strict=True)
+            for value, ct in zip(values, parts(node, output_grad), strict=True)
         ]
         present = [*cts, *values, *node.inputs[self.outputs :]]
         stated: tuple[Node | None, ...] = node.attrs['grads']

@@ -18,6 +18,9 @@ __all__ = [
 class Diagonal(Linear):
     """The diagonal of two axes, along a new last axis; ``offset`` counts to the right of the main one."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node:
         attrs = {'offset': offset, 'dim1': dim1, 'dim2': dim2}
         return Node([as_node(a, self.name)], self, attrs)
@@ -51,6 +54,8 @@ class DiagonalScatter(Linear):
 
 class DiagEmbed(Linear):
     """Zeros with the last axis of ``a`` as the diagonal of two new axes."""
+
+    moves = True
 
     def __call__(self, a: Operand, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Node:
         attrs = {'offset': offset, 'dim1': dim1, 'dim2': dim2}

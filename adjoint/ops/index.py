@@ -64,6 +64,9 @@ def filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[An
 class Getitem(Linear):
     """``a[index]``, with everything that torch takes as an index; index tensors are operands."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, index: object) -> Node:
         template, tensors = template_of(index)
         return Node([as_node(a, self.name), *tensors], self, {'index': template})
@@ -82,6 +85,8 @@ class Ungetitem(Linear):
 
     Entries that an index names several times add up.
     """
+
+    moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, *tensors = input_values
@@ -102,6 +107,9 @@ class Ungetitem(Linear):
 class Gather(Linear):
     """``a[..., index, ...]`` along an axis, entry by entry, as ``torch.gather``."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
 
@@ -116,6 +124,8 @@ class Gather(Linear):
 
 class ScatterAdd(Linear):
     """``a`` with ``source`` added at ``index`` along an axis, as ``torch.Tensor.scatter_add``."""
+
+    moves = True
 
     linear_in = (0, 2)
 
@@ -135,6 +145,9 @@ class ScatterAdd(Linear):
 class IndexSelect(Linear):
     """The slices of ``a`` at the positions ``index`` along an axis."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
 
@@ -149,6 +162,8 @@ class IndexSelect(Linear):
 
 class IndexAdd(Linear):
     """``a`` with the slices of ``source`` added at the positions ``index`` along an axis."""
+
+    moves = True
 
     linear_in = (0, 2)
 
@@ -168,6 +183,9 @@ class IndexAdd(Linear):
 class Crop(Linear):
     """The corner of ``a`` that has the shape of ``like``; where the two are equal, ``a`` itself."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
         return a if _same_sizes(a, like) else Node([a, like], self)
@@ -183,6 +201,8 @@ class Crop(Linear):
 
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
+
+    moves = True
 
     name = 'pad_to_like'
 

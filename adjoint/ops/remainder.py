@@ -124,6 +124,8 @@ class NanToNum(Unary):
     Nothing flows where ``x`` is not finite.
     """
 
+    drops = True
+
     def __call__(
         self, x: Operand, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
     ) -> Node:

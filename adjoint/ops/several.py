@@ -2,18 +2,24 @@
 
 The cotangent of a tuple is a tuple of cotangents, some of which may be nothing; the same holds for tangents.
 Such tuples are only passed between rules, which take them apart with :func:`slots`; no run computes them.
+
+An op whose nodes differ in how many outputs they have is made once for each number. With one output its
+value is that tensor, no tuple; :func:`items`, :func:`parts` and :func:`joined` tell the two apart.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import torch
 
 from adjoint.core.node import Node
 from adjoint.core.op import Op
+from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 
-__all__ = ['Item', 'Pack', 'item', 'items', 'pack', 'packed', 'plus', 'slots']
+__all__ = [
+    'Item', 'Pack', 'item', 'items', 'joined', 'pack', 'packed', 'parts', 'plus', 'restricted', 'slots',
+]  # fmt: skip
 
 
 class Item(Op):
@@ -73,8 +79,8 @@ pack = Pack()
 
 
 def items(y: Node) -> tuple[Node, ...]:
-    """Return the outputs of a node whose op has several, each as a node."""
-    return tuple(item(y, i) for i in range(y.op.outputs))
+    """Return the outputs of a node, each as a node: of an op with one output, the node itself."""
+    return (y,) if y.op.outputs == 1 else tuple(item(y, i) for i in range(y.op.outputs))
 
 
 def packed(entries: Sequence[Node | None]) -> Node:
@@ -90,9 +96,59 @@ def slots(whole: Node) -> list[Node | None]:
     return [found.get(i) for i in range(whole.attrs['count'])]
 
 
+def parts(y: Node, whole: Node) -> list[Node | None]:
+    """Return the cotangents of the outputs of a node, given its own; likewise its tangents."""
+    return [whole] if y.op.outputs == 1 else slots(whole)
+
+
+def joined(entries: Sequence[Node | None]) -> Node | None:
+    """Return the cotangents or tangents of the outputs of a node as its own: what :func:`parts` parts."""
+    return entries[0] if len(entries) == 1 else packed(entries)
+
+
 def plus(a: Node, b: Node) -> Node:
     """Return the sum of two cotangents; of two tuples, entry by entry."""
     if a.op is not pack:
         return a + b
     pairs = zip(slots(a), slots(b), strict=True)
     return packed([y if x is None else x if y is None else x + y for x, y in pairs])
+
+
+def restricted(outputs: Iterable[Node], given: Collection[Node] = ()) -> list[tuple[Node, Node]]:
+    """Return what a run of some nodes computes, inputs first: each node with what stands in its place.
+
+    Of an op with several outputs only those are computed that are used, as far as the op knows how to
+    (:meth:`~adjoint.core.op.Op.restricted`), and then what only the others need is left out too.
+
+    Parameters
+    ----------
+    outputs : iterable of Node
+        What the run returns.
+    given : collection of Node, optional
+        Nodes whose values are given.
+    """
+    wanted = list(outputs)
+    order = topological_sort(wanted, behind=given)
+    if all(node.op.outputs == 1 for node in order):
+        return [(node, node) for node in order]
+    needed = set(wanted)
+    picked: dict[Node, set[int]] = {}  # of nodes of which only entries are used
+    whole = {node for node in wanted if node.op.outputs > 1}
+    found: list[tuple[Node, Node]] = []
+    for node in reversed(order):
+        if node not in needed:
+            continue
+        stand = node
+        if node not in given:
+            if node.op.outputs > 1 and node not in whole:
+                stand = node.op.restricted(node, picked[node])
+            needed.update(stand.inputs)
+            for x in stand.inputs:
+                if x.op.outputs == 1:
+                    continue
+                if stand.op is item:
+                    picked.setdefault(x, set()).add(stand.attrs['position'])
+                else:
+                    whole.add(x)
+        found.append((node, stand))
+    return found[::-1]

@@ -2,6 +2,7 @@
 
 from tests.ops import (
     cases_attention,
+    cases_basis,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -17,6 +18,7 @@ from tests.ops import (
     cases_linalg,
     cases_logic,
     cases_loss,
+    cases_masks,
     cases_ordering,
     cases_padding,
     cases_pooling,
@@ -56,6 +58,7 @@ CASES: dict[str, Case] = {
     **cases_logic.CASES,
     **cases_complex_parts.CASES,
     **cases_loss.CASES,
+    **cases_masks.CASES,
     **cases_attention.CASES,
     **cases_embedding.CASES,
     **cases_random.CASES,
@@ -63,4 +66,5 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_basis.CASES,
 }

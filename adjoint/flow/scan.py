@@ -1,0 +1,240 @@
+"""The loop: a body applied step by step, over slices of sequences."""
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import compress
+from typing import Any
+
+import torch
+
+from adjoint.core.errors import ShapeError
+from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
+from adjoint.core.rebuild import rebuilt
+from adjoint.core.tensor_type import Size, TensorType
+from adjoint.flow.backward import Backward
+from adjoint.flow.holder import Holder, common_type
+from adjoint.flow.stacks import Stacks, check_carries
+from adjoint.flow.steps import Operands, live_carries, operands_of, pushed_step
+from adjoint.ops.body import Body, variable_like
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.several import items, joined, parts
+
+__all__ = ['Scan', 'options_of', 'scanned', 'steps_of', 'with_states']
+
+
+class Scan(Holder):
+    """The last carries of a loop, then what its steps gave beside, stacked.
+
+    The operands are the first carries, the sequences, the constants and, for a loop that is not as long as
+    its sequences, the number of steps. The body is given the carries, a slice of each sequence, and the
+    constants; it returns the next carries, then the results of the step. The attrs: the ``body``; how many
+    ``carries`` and ``sequences`` there are; the ``length`` where it is known; whether the steps go in
+    ``reverse``, from the last slice to the first.
+
+    Notes
+    -----
+    The pullback is a loop in the other direction, which is given the carries of each step as a sequence.
+    The loop gives them as further results, which a run computes only where they are used. What else a step
+    computed is computed again in its pullback.
+    """
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
+        own = operands_of(node, input_values)
+        body: Body = node.attrs['body']
+        steps = steps_of(node, own)
+        carries, stacks = own.carries, Stacks(node, steps)
+        for i in range(steps - 1, -1, -1) if node.attrs['reverse'] else range(steps):
+            found = body.run([*carries, *(x[i] for x in own.sequences), *own.constants])
+            after = found[: len(carries)]
+            check_carries(node, carries, after)
+            carries = after
+            stacks.put(i, found[len(carries) :])
+        slices = [x.new_empty(x.shape[1:]) for x in own.sequences]
+        results = stacks.taken(body, len(carries), [*carries, *slices, *own.constants])
+        return self.valued(node, [*carries, *results])
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        own = operands_of(node, input_types)
+        body: Body = node.attrs['body']
+        length = _known_length(node, own)
+        found: list[TensorType | None] = [
+            common_type([t, y.type]) for t, y in zip(own.carries, body.outputs, strict=False)
+        ]
+        for y in body.outputs[len(own.carries) :]:
+            known = y.type
+            if known is not None and known.shape is not None:
+                known = known._replace(shape=(length, *known.shape))
+            found.append(known)
+        return self.typed(found)
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        cts = [*parts(node, output_grad)]
+        node = with_states(node)
+        cts += [None] * (node.op.outputs - len(cts))
+        backward = Backward.of(node, cts)
+        count = len(backward.states)
+        # What the loop gives for each step is not computed again.
+        body: Body = node.attrs['body']
+        wholes = dict(zip(body.outputs[count:], items(node)[count:], strict=True))
+        results = {y: variable_like(y) for y in wholes if y.inputs}
+        given = [*backward.states, *results]
+        step = backward.inputs.followed_by(Operands([], [*backward.states, *results.values()], [], []))
+        operands = backward.operands.followed_by(Operands([], [wholes[y] for y in given], [], []))
+        options = {**options_of(node), 'reverse': not node.attrs['reverse']}
+        found = scanned(Body(step.of_body, rebuilt(backward.outputs, results)), operands, **options)
+        return backward.to_inputs(node, found)
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        own, given = operands_of(node, node.inputs), operands_of(node, input_tangents)
+        body: Body = node.attrs['body']
+        count = len(own.carries)
+        pushed = pushed_step(body, count, given.of_body)
+        moving = dict(zip(pushed.moving, pushed.body.inputs[len(body.inputs) :], strict=True))
+        moved = dict(zip(pushed.reached, pushed.body.outputs, strict=True))
+        if not moving:
+            return None
+        ts = [moving.get(i) for i in range(len(body.inputs))]
+        step = operands_of(node, body.inputs).followed_by(operands_of(node, ts))
+        carried = [i for i in pushed.moving if i < count]
+        results = [i for i in pushed.reached if i >= count]
+        outputs = [
+            *body.outputs[:count],
+            *(moved[i] if i in moved else zeros_like(moving[i]) for i in carried),
+            *(moved[i] for i in results),
+        ]
+        first = [zeros_like(x) if t is None else t for x, t in zip(own.carries, given.carries, strict=True)]
+        starts = [first[i] if i in carried else None for i in range(count)]
+        operands = own.followed_by(Operands(starts, given.sequences, given.constants, []))
+        found = scanned(Body(step.of_body, outputs), operands, **options_of(node))
+        at = dict(zip([*carried, *results], found[count:], strict=False))
+        return joined([at.get(i) for i in range(self.outputs)]) if at else None
+
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        own = operands_of(node, node.inputs)
+        body: Body = node.attrs['body']
+        carries = live_carries(body, len(own.carries), used)
+        places = [*carries, *sorted(i for i in used if i >= len(own.carries))]
+        outputs = [body.outputs[i] for i in places]
+        step = operands_of(node, body.inputs)
+        step, operands = _trimmed(
+            Operands([step.carries[i] for i in carries], step.sequences, step.constants, []),
+            Operands([own.carries[i] for i in carries], own.sequences, own.constants, own.count),
+            outputs,
+            node.attrs['length'],
+        )
+        return _node(self, Body(step.of_body, outputs), operands, options_of(node), places=tuple(places))
+
+
+def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node, ...]:
+    """Return the outputs of a loop, each as a node: the last carries, then the results.
+
+    Parameters
+    ----------
+    body : Body
+        Its inputs are the carries, the slices and the constants; its outputs the next carries, and the
+        results of a step.
+    operands : Operands
+        What nothing in the body uses is left out.
+    **options
+        ``kind``, the class of the op; ``length``; ``reverse``; and what else the class takes.
+    """
+    outputs, inputs = list(body.outputs), body.inputs
+    carries = inputs[: len(operands.carries)]
+    # Each step's carries, for the derivative.
+    outputs += [x for x in carries if x not in set(outputs[len(carries) :])]
+    if not outputs:
+        return ()
+    before = len(carries) + len(operands.sequences)
+    step = Operands([*carries], [*inputs[len(carries) : before]], [*inputs[before:]], [])
+    options = {'kind': Scan, 'length': None, 'reverse': False, **options}
+    if options['length'] is None:
+        sizes = (x.type.shape[0] for x in operands.sequences if x.type is not None and x.type.shape)
+        options['length'] = next((s for s in sizes if isinstance(s, int)), None)
+    step, operands = _trimmed(step, operands, outputs, options['length'])
+    op = options['kind'](len(outputs))
+    return items(_node(op, Body(step.of_body, outputs), operands, options))
+
+
+def _node(op: Scan, body: Body, operands: Operands[Node], options: Mapping[str, Any], **more: Any) -> Node:
+    attrs = {'body': body, 'carries': len(operands.carries), 'sequences': len(operands.sequences)}
+    attrs |= {name: value for name, value in options.items() if name != 'kind'}
+    return Node([*operands.of_body, *operands.count], op, {**attrs, **more})
+
+
+def options_of(node: Node) -> dict[str, Any]:
+    """Return the options with which the node of a loop was made."""
+    own = {'body', 'carries', 'sequences', 'places'}
+    return {'kind': type(node.op)} | {name: value for name, value in node.attrs.items() if name not in own}
+
+
+def _trimmed(
+    step: Operands[Node], operands: Operands[Node], outputs: Sequence[Node], length: int | None
+) -> tuple[Operands[Node], Operands[Node]]:
+    """Return the inputs of a step and the operands of the loop, without those that nothing uses."""
+    behind = set(topological_sort(outputs))
+    kept = [x in behind for x in step.sequences]
+    if kept and not any(kept) and length is None and not operands.count:
+        kept[0] = True  # it says how many steps there are
+    used = [x in behind for x in step.constants]
+
+    def left(own: Operands[Node]) -> Operands[Node]:
+        sequences, constants = compress(own.sequences, kept), compress(own.constants, used)
+        return Operands(own.carries, list(sequences), list(constants), own.count)
+
+    return left(step), left(operands)
+
+
+def with_states(node: Node) -> Node:
+    """Return the node of a loop, or an equal one, that gives the carries of each step among its results."""
+    body: Body = node.attrs['body']
+    carries = node.attrs['carries']
+    given = set(body.outputs[carries:])
+    missing = [x for x in body.inputs[:carries] if x not in given]
+    if not missing:
+        return node
+    outputs, options = [*body.outputs, *missing], options_of(node)
+    op = options['kind'](len(outputs))
+    return _node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
+
+
+def steps_of(node: Node, own: Operands[torch.Tensor]) -> int:
+    """Return the number of steps in a run.
+
+    Raises
+    ------
+    ShapeError
+        The sequences differ in length, or have none.
+    """
+    if own.count:
+        return max(int(own.count[0]), 0)
+    flat = [x for x in own.sequences if x.ndim == 0]
+    sizes = {x.shape[0] for x in own.sequences if x.ndim}
+    length = node.attrs['length']
+    sizes |= set() if length is None else {length}
+    if flat or len(sizes) != 1:
+        raise _unequal(node, [TensorType.of(x) for x in own.sequences])
+    return sizes.pop()
+
+
+def _known_length(node: Node, own: Operands[TensorType]) -> Size:
+    """Return the number of steps as far as it is known before the run."""
+    length = node.attrs['length']
+    shapes = [t.shape for t in own.sequences if t.shape is not None]
+    sizes: list[Size] = [s[0] for s in shapes if s and s[0] is not None]
+    sizes += [] if length is None else [length]
+    numbers = {s for s in sizes if isinstance(s, int)}
+    if () in shapes or (len(numbers) > 1 and not own.count):
+        raise _unequal(node, own.sequences)
+    if own.count:
+        return None
+    return next(iter(numbers), next(iter(sizes), None))
+
+
+def _unequal(node: Node, sequences: Sequence[TensorType]) -> ShapeError:
+    listed = ', '.join(map(str, sequences))
+    length = node.attrs['length']
+    told = '' if length is None else f', and its length is {length}'
+    return ShapeError(
+        f'a loop takes one slice of each sequence a step, so that all are equally long, along their first '
+        f'axis; it was given {listed or "none"}{told}\n{node.location}'
+    )
