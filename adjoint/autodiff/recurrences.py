@@ -1,8 +1,8 @@
 """The coefficients of the power series of a value, from those of its operands: one rule for each kind of op.
 
-A rule is a generator. It asks for coefficients by yielding ``(node, order)``, is sent each as a node (``None``
-where it is zero), and returns its own. Nothing is called from within a rule, so that neither the depth of a
-graph nor the order meets a limit of recursion.
+A rule is a generator. It asks for coefficients by yielding ``(node, order)``, is sent each as a node
+(``None`` where it is zero), and returns its own. Nothing is called from within a rule, so that neither the
+depth of a graph nor the order meets a limit of recursion.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -14,7 +14,6 @@ from adjoint.core.op import Op
 from adjoint.ops.arithmetic import Add, Div, Mul, Neg, Sub
 from adjoint.ops.contraction import Multilinear, matmul
 from adjoint.ops.creation import ones_like
-from adjoint.ops.elementwise import Binary
 from adjoint.ops.linalg import Solve
 from adjoint.ops.linear import Linear, same_type
 from adjoint.ops.select import Where
@@ -105,9 +104,9 @@ def _square(series: 'Sequence[Node | None]', order: int) -> Node | None:
 
 def quotient(node: Node, order: int) -> Rule:
     """``y = a / b``: from ``y * b = a``."""
-    a, b = node.op.operands(node) if isinstance(node.op, Binary) else node.inputs
+    a, b = node.inputs if len(node.inputs) > 1 else (None, node.inputs[0])
     total: Node | None = None
-    if isinstance(a, Node):
+    if a is not None:
         total = yield a, order
     removed: Node | None = None
     for k in range(1, order + 1):

@@ -38,16 +38,16 @@ def taylor(
     outputs : Node or sequence of Node
         Whose coefficients are wanted.
     series : mapping of Node to sequence of Node or None
-        Nodes with their coefficients ``[x1, x2, ...]``, each of the shape of its node; ``None`` is zero, and so
-        is what is left out at the end.
+        Nodes with their coefficients ``[x1, x2, ...]``, each of the shape of its node; ``None`` is zero, and
+        so is what is left out at the end.
     order : int, optional
         The highest order; by default the number of coefficients in the longest series.
 
     Returns
     -------
     list of Node or None, or a list of such lists
-        The coefficients ``[y1, y2, ...]`` of each output, of its shape, up to the order; ``None`` where one is
-        zero whatever the values.
+        The coefficients ``[y1, y2, ...]`` of each output, of its shape, up to the order; ``None`` where one
+        is zero whatever the values.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def taylor(
 
     Notes
     -----
-    The k-th derivative by ``t`` at 0 is the k-th coefficient times ``k!``. The cost of an order grows with its
-    square, where that of nested derivatives doubles from order to order.
+    The k-th derivative by ``t`` at 0 is the k-th coefficient times ``k!``. All coefficients up to an order
+    cost about its square times the function, where nested derivatives double from order to order.
 
     At kinks and poles the conventions are those of the pushforward of each op.
 
@@ -80,7 +80,11 @@ def taylor(
 
 
 def _check(outputs: Sequence[Node], series: Mapping[Node, Sequence[Node | None]], order: int) -> None:
-    given = [*outputs, *series, *(c for coefficients in series.values() for c in coefficients if c is not None)]
+    given = [
+        *outputs,
+        *series,
+        *(c for coefficients in series.values() for c in coefficients if c is not None),
+    ]
     for node in given:
         if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
             msg = (
@@ -106,20 +110,25 @@ class Expansion:
     Notes
     -----
     Products, quotients and linear maps have recurrences of their own. For every other op there is one:
-    ``dy/dt`` is its pushforward of ``dx/dt``, so that ``k * y_k`` is coefficient ``k - 1`` of that graph, which
-    is a graph of ops like any other. Where it is made of ``y`` itself, as for ``exp``, or comes back to it, as
-    for ``sin``, sharing closes the recurrence.
+    ``dy/dt`` is its pushforward of ``dx/dt``, so that ``k * y_k`` is coefficient ``k - 1`` of that graph,
+    which is made of ops like any other. Where it holds ``y`` itself, as for ``exp``, or comes back to it,
+    as for ``sin``, sharing closes the recurrence.
     """
 
     def __init__(self, outputs: Sequence[Node], series: Mapping[Node, Sequence[Node | None]]) -> None:
         self._order = topological_sort(outputs, behind=series)
         self._shared = Numbering(self._order)
-        self._series = {x: [None if c is None else self._shared.of(c) for c in cs] for x, cs in series.items()}
+        self._series = {
+            x: [None if c is None else self._shared.of(c) for c in cs] for x, cs in series.items()
+        }
         self._moves: dict[Node, bool] = {x: any(c is not None for c in cs) for x, cs in series.items()}
         self._found: dict[Request, Node | None] = {}
         self._velocities: dict[Node, Node] = {}  # of a node, what stands for dx/dt
         self._of_velocity: dict[Node, Node] = {}  # of what stands for dx/dt, the node
         self._pushforwards: dict[Node, Node | None] = {}
+
+    def _numbered(self, nodes: Sequence[Node | None]) -> list[Node | None]:
+        return [None if n is None else self._shared.of(n) for n in nodes]
 
     def coefficients(self, requests: Sequence[Request]) -> list[Node | None]:
         """Return the coefficients of some nodes at some orders; ``None`` where one is zero."""

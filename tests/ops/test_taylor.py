@@ -9,8 +9,6 @@ import adjoint as ad
 from adjoint.verify.samples import Arguments, Kind, has_derivative, random_like
 from tests.ops.cases import CASES
 
-ORDER = 4
-
 
 def nested(outputs: list[ad.Node], t: ad.Node, order: int) -> list[list[ad.Node | None]]:
     """The derivatives by ``t`` of each output, over the factorials."""
@@ -30,7 +28,7 @@ def outputs_of(called: object) -> list[ad.Node]:
     return [y for y in nodes if y.type is None or y.type.is_differentiable]
 
 
-def compare(name: str, kind: Kind) -> None:
+def compare(name: str, kind: Kind, highest: int) -> None:
     case = CASES[name]
     generator = torch.Generator().manual_seed(3)
     for given in case.samples:
@@ -40,9 +38,9 @@ def compare(name: str, kind: Kind) -> None:
         xs = arguments.variables(kind)
         values = dict(zip(xs, arguments.values, strict=True))
         moving = [x for x in xs if has_derivative(values[x])]
-        if not moving or (kind == 'named' and not case.samples):
+        if not moving:
             continue
-        order = ORDER if case.order > 1 else 1
+        order = highest if case.order > 1 else 1
         series: dict[ad.Node, list[ad.Node | None]] = {}
         t = ad.Variable('t', (), torch.float64)
         paths: dict[ad.Node, ad.Node] = {}
@@ -64,6 +62,9 @@ def compare(name: str, kind: Kind) -> None:
         ys = ad.Evaluator(plain).run(feed)
         for y, own, wanted in zip(ys, got, expected, strict=True):
             for k, (c, w) in enumerate(zip(own, wanted, strict=True), start=1):
+                assert y.is_floating_point() or y.is_complex() or (c is None and w is None)
+                if c is None and w is None:
+                    continue
                 a = torch.zeros_like(y) if c is None else ad.Evaluator([c]).run(feed)[0]
                 b = torch.zeros_like(y) if w is None else ad.Evaluator([w]).run(feed)[0].expand(y.shape)
                 assert (a.shape, a.dtype) == (y.shape, y.dtype), (given, k)
@@ -75,9 +76,9 @@ def compare(name: str, kind: Kind) -> None:
 
 @pytest.mark.parametrize('name', CASES)
 def test_coefficients_are_those_of_nested_pushforwards(name: str) -> None:
-    compare(name, 'typed')
+    compare(name, 'typed', 4)
 
 
 @pytest.mark.parametrize('name', CASES)
 def test_coefficients_need_no_types(name: str) -> None:
-    compare(name, 'untyped')
+    compare(name, 'untyped', 2)
