@@ -60,7 +60,7 @@ CASES: dict[str, Case] = {
                 (_mask[:, None], spread(2, 5, 4), spread(2, 4, 3)),
                 (_mask[0], spread(4), spread(4, 3)),
                 (_mask[:, 0], spread(2, 4), spread(4)),
-                (_mask, spread(3, 4), spread(2, 4, 1)[..., 0].T),
+                (_mask.mT, spread(3, 4), spread(4, 2)),
                 (_mask[0, 0], spread(4), spread(4)),
             )
         ],
