@@ -12,6 +12,7 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.taylor import taylor
 from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
@@ -299,6 +300,7 @@ __all__ = [
     'symbolic',
     'tan',
     'tanh',
+    'taylor',
     'to_latex',
     'to_text',
     'topological_sort',
