@@ -86,6 +86,7 @@ from adjoint.passes.pipeline import optimize
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.taylor import derivative, directional, jet, laplacian
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
@@ -189,7 +190,9 @@ __all__ = [
     'cosh',
     'cumsum',
     'custom_op',
+    'derivative',
     'detach',
+    'directional',
     'div',
     'div_by_const',
     'eq',
@@ -227,7 +230,9 @@ __all__ = [
     'jacobian',
     'jacobians',
     'jacrev',
+    'jet',
     'jvp',
+    'laplacian',
     'layernorm',
     'le',
     'linearize',
