@@ -77,7 +77,7 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
-from adjoint.passes.pipeline import optimize
+from adjoint.passes.pipeline import optimize, stabilize
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
@@ -272,6 +272,7 @@ __all__ = [
     'sqrt',
     'square',
     'squeeze',
+    'stabilize',
     'stack',
     'std',
     'sub',
