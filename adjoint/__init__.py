@@ -93,6 +93,7 @@ from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
+from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
@@ -201,6 +202,7 @@ __all__ = [
     'expand_as_3d',
     'expand_like',
     'explain_connection',
+    'explain_passes',
     'expm1',
     'flatten',
     'flip',
