@@ -25,6 +25,7 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
+from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
 from adjoint.flow.custom import CustomOp, custom_op
@@ -81,8 +82,9 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
-from adjoint.passes.pipeline import optimize
+from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize, stabilize
+from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
@@ -93,10 +95,12 @@ from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
+from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -203,6 +207,7 @@ __all__ = [
     'expand_as_3d',
     'expand_like',
     'explain_connection',
+    'explain_passes',
     'expm1',
     'flatten',
     'flip',
@@ -292,6 +297,7 @@ __all__ = [
     'sqrt',
     'square',
     'squeeze',
+    'stabilize',
     'stack',
     'std',
     'stop_gradient',
@@ -323,10 +329,12 @@ __all__ = [
 
 __version__ = '0.1.0'
 
-# What needs sympy is imported when it is first asked for: it would add a quarter to the time of the import.
+# What needs sympy, or imports programs, is imported when it is first asked for: it would add a quarter to the
+# time of the import.
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'called_on_nodes': 'adjoint.interop.on_nodes',
     'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
@@ -339,3 +347,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module = importlib.import_module(_ON_DEMAND[name])
     return module if name == 'symbolic' else getattr(module, name)
+
+
+hand_over_import(lambda: __getattr__('called_on_nodes'))
