@@ -57,11 +57,12 @@ from adjoint.ops.kinds import (
 from adjoint.ops.linear import (
     alias, broadcast, broadcast_to, cast, conj, expand_as, expand_like, imag, real, sum_to_like,
 )  # fmt: skip
+from adjoint.ops.moments import std, var
 from adjoint.ops.normalise import (
     layernorm, matmul_layernorm, matmul_softmax,
 )  # fmt: skip
 from adjoint.ops.reduction import (
-    amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum_ as sum, var,
+    amax, amin, argmax, argmin, cumsum, logsumexp, mean, sum_ as sum,
 )  # fmt: skip
 from adjoint.ops.select import (
     clamp, maximum, minimum, where,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
+    from adjoint.verify.kinks import kinks
     from adjoint.view.latex import to_latex
 
 __all__ = [
@@ -213,6 +215,7 @@ __all__ = [
     'jacobians',
     'jacrev',
     'jvp',
+    'kinks',
     'layernorm',
     'le',
     'linearize',
@@ -300,6 +303,7 @@ __version__ = '0.1.0'
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'kinks': 'adjoint.verify.kinks',
     'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -58,6 +59,10 @@ class FromColumns(Linear):
         return reshape_like(ct, node.inputs[0]), None, None
 
 
+def _is_singular(a: torch.Tensor) -> torch.Tensor:
+    return _linalg.det(a) == 0
+
+
 class Solve(Op):
     """The matrices ``x`` with ``a @ x = b``; batches broadcast.
 
@@ -67,6 +72,7 @@ class Solve(Op):
     """
 
     name = 'solve_matrix'
+    kinks = (pole('a singular', 'the derivative is infinite or nan', lambda _, a, b: _is_singular(a)),)
 
     def __call__(self, a: Operand, b: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self, {'check': check})
@@ -104,6 +110,8 @@ class Inverse(Op):
     -----
     A singular matrix is an error, or with ``check=False`` gives infinities and nan.
     """
+
+    kinks = (pole('a singular', 'the derivative is infinite or nan', lambda _, a: _is_singular(a)),)
 
     def __call__(self, a: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name)], self, {'check': check})

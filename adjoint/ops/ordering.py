@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Step
@@ -40,6 +41,17 @@ class _Along(Step):
         return Node([as_node(a, self.name)], self, {'dim': dim})
 
 
+def _equal_to(a: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    found = a == value
+    return found if found.sum() > 1 else torch.zeros_like(found)
+
+
+def _has_equals(y: Node, a: torch.Tensor) -> torch.Tensor:
+    dim = y.attrs['dim']
+    in_order = a.reshape(a.shape or (1,)).sort(dim).values
+    return torch.diff(in_order, dim=dim) == 0
+
+
 class Argsort(Step):
     """The positions that sort an axis.
 
@@ -47,6 +59,14 @@ class Argsort(Step):
     -----
     Equal entries keep their order with ``stable``; otherwise it is not guaranteed.
     """
+
+    kinks = (
+        tie(
+            'equal entries',
+            'each keeps its own place',
+            _has_equals,
+        ),
+    )
 
     def __call__(self, a: Operand, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Node:
         """Build the node.
@@ -163,6 +183,14 @@ class Median(_WholeMedian):
     Entries equal to it share the cotangent evenly.
     """
 
+    kinks = (
+        tie(
+            'several entries are the median',
+            'they share it evenly',
+            lambda _, a: _equal_to(a, torch.median(a)),
+        ),
+    )
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.median(a)
@@ -175,6 +203,14 @@ class Nanmedian(_WholeMedian):
     -----
     Entries equal to it share the cotangent evenly.
     """
+
+    kinks = (
+        tie(
+            'several entries are the median',
+            'they share it evenly',
+            lambda _, a: _equal_to(a, torch.nanmedian(a)),
+        ),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
