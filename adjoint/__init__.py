@@ -8,6 +8,7 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
@@ -25,6 +26,8 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.flow.custom import CustomOp, custom_op
+from adjoint.flow.map import Map
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -48,6 +51,7 @@ from adjoint.ops.creation import (
 from adjoint.ops.exponential import (
     erf, erfc, exp, expm1, log, log10, log1p, log2,
 )  # fmt: skip
+from adjoint.ops.flowing import clip_gradient, reverse_gradient, scale_gradient
 from adjoint.ops.index import (
     gather, getitem, index_add, index_select, scatter_add, ungetitem,
 )  # fmt: skip
@@ -77,12 +81,16 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
+from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
@@ -101,6 +109,7 @@ __all__ = [
     'BroadcastOp',
     'Connection',
     'Creation',
+    'CustomOp',
     'DivByConstOp',
     'DivOp',
     'Elementwise',
@@ -114,6 +123,7 @@ __all__ = [
     'Linear',
     'Location',
     'LogOp',
+    'Map',
     'MatMulLayerNormOp',
     'MatMulOp',
     'MatMulSoftmaxOp',
@@ -162,6 +172,7 @@ __all__ = [
     'atan',
     'atan2',
     'atanh',
+    'batched',
     'broadcast',
     'broadcast_to',
     'cast',
@@ -169,13 +180,16 @@ __all__ = [
     'ceil',
     'check_gradients',
     'check_op',
+    'checkpoint',
     'clamp',
+    'clip_gradient',
     'cond',
     'conj',
     'constant',
     'cos',
     'cosh',
     'cumsum',
+    'custom_op',
     'detach',
     'div',
     'div_by_const',
@@ -241,6 +255,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -253,8 +268,10 @@ __all__ = [
     'relu',
     'reshape',
     'reshape_like',
+    'reverse_gradient',
     'round',
     'rsqrt',
+    'scale_gradient',
     'scan',
     'scatter_add',
     'sgn',
@@ -268,11 +285,13 @@ __all__ = [
     'sparse_hessian',
     'sparse_jacobian',
     'sparsity',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',
     'stack',
     'std',
+    'stop_gradient',
     'sub',
     'sum',
     'sum_op',
@@ -293,6 +312,7 @@ __all__ = [
     'value_and_grad',
     'var',
     'vjp',
+    'vmap',
     'where',
     'zeros_like',
 ]  # fmt: skip

@@ -66,6 +66,7 @@ class Cholesky(Op):
     the factorisation.
     """
 
+    axes = ()
     kinks = (
         pole(
             'a singular', 'the derivative is infinite or nan', lambda _, a: _linalg.eigvalsh(a)[..., :1] <= 0
@@ -90,6 +91,8 @@ class Cholesky(Op):
 class CholeskyInfo(Step):
     """0 for positive definite matrices, else the order of the first leading minor that is not positive."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
@@ -109,6 +112,7 @@ class QR(Op):
     matrices with more rows than columns it then has no derivative.
     """
 
+    axes = ()
     name = 'qr'
     outputs = 2
 
@@ -173,6 +177,7 @@ class Eigh(Op):
     factor of absolute value 1; functions of them that depend on it have no derivative.
     """
 
+    axes = ()
     outputs = 2
     kinks = (
         pole(
@@ -212,6 +217,7 @@ class Eig(Op):
     derivative.
     """
 
+    axes = ()
     outputs = 2
 
     def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
@@ -250,6 +256,7 @@ class SVD(Op):
     have no derivative.
     """
 
+    axes = ()
     name = 'svd'
     outputs = 3
     kinks = (

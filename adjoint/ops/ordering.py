@@ -37,6 +37,8 @@ class Ranked(NamedTuple):
 class _Along(Step):
     """Base of the ops that say a position for each row along an axis ``dim``, which stays."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})
 
@@ -60,6 +62,7 @@ class Argsort(Step):
     Equal entries keep their order with ``stable``; otherwise it is not guaranteed.
     """
 
+    axes = ('dim',)
     kinks = (
         tie(
             'equal entries',
@@ -94,6 +97,8 @@ class Argsort(Step):
 class TopkIndex(Step):
     """The positions of the ``k`` largest or smallest entries along an axis."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Node:
         attrs = {'k': k, 'dim': dim, 'largest': bool(largest), 'sorted': bool(sorted)}
         return Node([as_node(a, self.name)], self, attrs)
@@ -106,6 +111,8 @@ class TopkIndex(Step):
 
 class KthvalueIndex(Step):
     """The position of the ``k``-th smallest entry along an axis, which stays with size 1."""
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, k: int, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'k': k, 'dim': dim})
@@ -249,7 +256,7 @@ class Searchsorted(Step):
         return Node([as_node(x, self.name) for x in given], self, attrs)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        sequence, values, *rest = input_values
+        sequence, values, *rest = (x.contiguous() for x in input_values)
         sorter = rest[0] if rest else None
         return torch.searchsorted(
             sequence, values, sorter=sorter, out_int32=node.attrs['out_int32'], right=node.attrs['right']

@@ -28,12 +28,11 @@ __all__ = [
 _kernels: Any = torch.special  # it ships no types
 
 
-def _is_gamma_pole(x: torch.Tensor) -> torch.Tensor:
+def _is_gamma_pole(_: Node, x: torch.Tensor) -> torch.Tensor:
     return (x <= 0) & (x == x.round())
 
 
-_POLES = 'the derivative is infinite or nan'
-_AT_GAMMA_POLES = (pole('x == 0, -1, -2, ...', _POLES, lambda _, x: _is_gamma_pole(x)),)
+_AT_GAMMA_POLES = (pole('x == 0, -1, -2, ...', 'the derivative is infinite or nan', _is_gamma_pole),)
 
 
 class Lgamma(Unary):
@@ -93,7 +92,7 @@ class Mvlgamma(Unary):
         pole(
             'x the half of a whole number below its dimension',
             'the derivative is infinite or nan',
-            lambda _, x: _is_gamma_pole(2 * x),
+            lambda y, x: _is_gamma_pole(y, 2 * x),
         ),
     )
 
