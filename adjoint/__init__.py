@@ -12,6 +12,7 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.taylor import taylor
 from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
@@ -24,6 +25,7 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
+from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
 from adjoint.flow.custom import CustomOp, custom_op
@@ -96,6 +98,7 @@ from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.verify.kinks import kinks
@@ -300,6 +303,7 @@ __all__ = [
     'symbolic',
     'tan',
     'tanh',
+    'taylor',
     'to_latex',
     'to_text',
     'topological_sort',
@@ -319,10 +323,12 @@ __all__ = [
 
 __version__ = '0.1.0'
 
-# What needs sympy is imported when it is first asked for: it would add a quarter to the time of the import.
+# What needs sympy, or imports programs, is imported when it is first asked for: it would add a quarter to the
+# time of the import.
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'called_on_nodes': 'adjoint.interop.on_nodes',
     'kinks': 'adjoint.verify.kinks',
     'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
@@ -336,3 +342,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module = importlib.import_module(_ON_DEMAND[name])
     return module if name == 'symbolic' else getattr(module, name)
+
+
+hand_over_import(lambda: __getattr__('called_on_nodes'))
