@@ -293,9 +293,7 @@ class Xlogy(Binary):
 
     formula = 'a*log(b)'
     kernel = torch.xlogy
-    kinks = (
-        pole('b == 0', 'both derivatives are 0 where a is 0, else infinite', lambda _, a, b: at_zero(a, b)),
-    )
+    kinks = (pole('b == 0', 'both are 0 if a is 0, else infinite', lambda _, a, b: at_zero(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if not isinstance(b, Node):
@@ -315,11 +313,7 @@ class Xlog1py(Binary):
 
     formula = 'a*log(1 + b)'
     kernel = _kernels.xlog1py
-    kinks = (
-        pole(
-            'b == -1', 'both derivatives are 0 where a is 0, else infinite', lambda _, a, b: at_zero(a, b + 1)
-        ),
-    )
+    kinks = (pole('b == -1', 'both are 0 if a is 0, else infinite', lambda _, a, b: at_zero(a, b + 1)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if not isinstance(b, Node):
