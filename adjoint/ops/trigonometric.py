@@ -176,7 +176,7 @@ class Atan2(Binary):
 
     Notes
     -----
-    Both derivatives at the origin are taken as 0.
+    All derivatives at the origin are taken as 0.
     """
 
     formula = 'atan2(a, b)'
@@ -185,8 +185,10 @@ class Atan2(Binary):
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         # Divided twice by the distance, so that its square neither overflows nor vanishes.
-        distance = _or_infinite(hypot(a, b))
-        return b / distance / distance, -(a / distance / distance)
+        distance = hypot(a, b)
+        a, b = _over(a, distance), _over(b, distance)
+        distance = _nonzero(distance)
+        return b / distance, -(a / distance)
 
 
 class Hypot(Binary):
@@ -194,7 +196,7 @@ class Hypot(Binary):
 
     Notes
     -----
-    Both derivatives at the origin are taken as 0.
+    All derivatives at the origin are taken as 0.
     """
 
     formula = 'sqrt(a**2 + b**2)'
@@ -202,13 +204,16 @@ class Hypot(Binary):
     kinks = (kink('a == 0, b == 0', 'both derivatives are 0', lambda _, a, b: at_origin(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        distance = _or_infinite(y)
-        return a / distance, b / distance
+        return _over(a, y), _over(b, y)
 
 
-def _or_infinite(distance: Node) -> Node:
-    """Return a distance, infinite where it is 0: what is divided by it is 0 there, in every order."""
-    return where(eq(distance, 0), math.inf, distance)
+def _over(a: Any, distance: Node) -> Node:
+    """Return a part of a distance over it; 0 and constant where the distance is 0."""
+    return where(eq(distance, 0), 0.0, a) / _nonzero(distance)
+
+
+def _nonzero(x: Node) -> Node:
+    return where(eq(x, 0), 1.0, x)
 
 
 sin = Sin()
