@@ -14,6 +14,7 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_flowing,
     cases_gates,
     cases_index,
     cases_linalg,
@@ -69,4 +70,5 @@ CASES: dict[str, Case] = {
     **cases_window.CASES,
     **cases_batch.CASES,
     **cases_basis.CASES,
+    **cases_flowing.CASES,
 }
