@@ -14,7 +14,7 @@ WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint types check format mutate opinfo models seeds speed counts clean
+.PHONY: help install train test lint types check format mutate opinfo models loops seeds speed counts clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ models: $(STAMP) ## The same for architectures of transformers, if installed: pi
 
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
+
+loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and computes again
+	$(BIN)/python benchmarks/loop_memory.py $(ARGS)
 
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)

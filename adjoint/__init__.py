@@ -74,7 +74,7 @@ from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
 from adjoint.ops.torch_names import detach, max_ as max, min_ as min
-from adjoint.transform.control import cond, scan, switch
+from adjoint.transform.control import cond, fori_loop, scan, switch, while_loop
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
@@ -182,6 +182,7 @@ __all__ = [
     'flatten',
     'flip',
     'floor',
+    'fori_loop',
     'from_torch',
     'gather',
     'ge',
@@ -269,6 +270,7 @@ __all__ = [
     'value_and_grad',
     'var',
     'where',
+    'while_loop',
     'zeros_like',
 ]  # fmt: skip
 

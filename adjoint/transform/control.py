@@ -1,7 +1,8 @@
 """Control flow that depends on values: choices and loops, of Python functions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 from typing import cast as cast_type
 
@@ -11,13 +12,23 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.source import calling_site, location_of
 from adjoint.core.wording import described
 from adjoint.flow.cond import chosen
+from adjoint.flow.loop import looped
 from adjoint.flow.scan import scanned
 from adjoint.flow.steps import Operands
+from adjoint.flow.sweep import CheckpointedScan
 from adjoint.ops.body import Body
 from adjoint.ops.linear import cast
 from adjoint.transform.bodies import Tree, check_alike, finished, traced
 
-__all__ = ['cond', 'scan', 'switch']
+__all__ = ['cond', 'fori_loop', 'scan', 'switch', 'while_loop']
+
+_BY_INTEGERS = frozenset({'switch', 'fori_loop'})
+_WAYS_OUT: Mapping[str, str] = MappingProxyType({
+    'cond': 'to choose entry by entry there is where(condition, a, b)',
+    'switch': 'to choose entry by entry there is where(condition, a, b)',
+    'while_loop': 'reduce the condition with any() or all()',
+    'fori_loop': 'bounds are integers',
+})  # fmt: skip
 
 
 def cond(
@@ -128,13 +139,12 @@ def _single(choice: Tree, name: str) -> list[Node]:
         known = node.type
         unfit = known is not None and (
             (known.shape is not None and known.shape not in {(), (1,)})
-            or (name == 'switch' and known.is_differentiable and known.dtype is not None)
+            or (name in _BY_INTEGERS and known.is_differentiable and known.dtype is not None)
         )
         if unfit or len(choice.nodes) > 1:
-            wanted = 'one truth value' if name == 'cond' else 'one integer'
+            wanted = 'one integer' if name in _BY_INTEGERS else 'one truth value'
             msg = (
-                f'{name} chooses by {wanted}, and got {choice}: to choose entry by entry there is '
-                f'where(condition, a, b)\n{location_of(calling_site())}'
+                f'{name} goes by {wanted}, and got {choice}: {_WAYS_OUT[name]}\n{location_of(calling_site())}'
             )
             raise ShapeError(msg)
     return choice.nodes
@@ -147,6 +157,7 @@ def scan(
     length: int | None = None,
     *,
     reverse: bool = False,
+    checkpoint: bool | int = False,
 ) -> tuple[Any, Any]:
     """Apply a function step by step: ``carry, y = step(carry, x)`` for each slice of ``xs``.
 
@@ -163,6 +174,9 @@ def scan(
         The number of steps, where there is no ``xs``.
     reverse : bool
         Whether to begin at the last slice. The results are stacked in the order of the slices.
+    checkpoint : bool or int
+        How many carries the derivative keeps at a time. ``False`` for all; ``True`` for a number in the order
+        of the logarithm of the length; the others are computed again.
 
     Returns
     -------
@@ -183,7 +197,8 @@ def scan(
     that is computed once, before.
 
     The derivative is a scan in the other direction, which is given the carry of each step, and computes the
-    rest of a step again.
+    rest of a step again. With ``checkpoint=s``, at most ``s`` carries are kept at a time, and the fewest
+    steps are run again that this allows: none more than ``r`` times, for a length up to ``C(s + r, s)``.
 
     Examples
     --------
@@ -206,14 +221,151 @@ def scan(
         raise ShapeError(msg)
     start, body, captured, ys = _step(step, start, sequences)
     operands = Operands(start.nodes, sequences.nodes, captured, [])
-    found = scanned(body, operands, length=length, reverse=reverse)[: len(body.outputs)]
+    options = {'length': length, 'reverse': reverse, **_kept('scan', checkpoint)}
+    found = scanned(body, operands, **options)[: len(body.outputs)]
     leaves = finished(found, start, sequences)
     count = len(start.nodes)
     return start.filled(leaves[:count]), ys.filled(leaves[count:])
 
 
+def while_loop(
+    condition: Callable[[Any], Any], body: Callable[[Any], Any], init: Any, *, checkpoint: bool | int = True
+) -> Any:
+    """Apply a function while a condition holds: ``carry = body(carry)`` while ``condition(carry)``.
+
+    Parameters
+    ----------
+    condition : callable
+        Takes the carry, and returns one truth value.
+    body : callable
+        Takes the carry; returns the next one, of the same structure and types.
+    init
+        The first carry: nodes, tensors and numbers, in nested tuples, lists and dicts.
+    checkpoint : bool or int
+        How many carries the derivative keeps at a time. ``True`` for a number in the order of the logarithm
+        of the number of steps; ``False`` for all; the others are computed again.
+
+    Returns
+    -------
+    Node or torch.Tensor, in the structure of ``init``
+        The carry for which the condition does not hold.
+
+    Raises
+    ------
+    TensorTypeError, ShapeError
+        The carry changes its structure or type; the condition is no single value.
+
+    Notes
+    -----
+    The number of steps need not be bounded, in any mode: reverse mode counts them as the loop runs, and then
+    goes back through that many, keeping few carries. A loop that does not end does not end here either.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> def root(x):
+    ...     far = lambda y: torch.abs(y * y - x) > 1e-6
+    ...     return ad.while_loop(far, lambda y: (y + x / y) / 2, x)
+    >>> root(torch.tensor(2.0)), ad.grad(root)(torch.tensor(2.0))
+    (tensor(1.4142), tensor(0.3536))
+    """
+    start = Tree.of(init, 'carry', 'the first carry of while_loop')
+    snapshots = _kept('while_loop', checkpoint).get('snapshots', 0)
+
+    def step(carry: Any, _: Any) -> tuple[Any, Any]:
+        return traced(body, carry), traced(condition, carry)
+
+    start, whole, captured, holds = _step(step, start, Tree.of(None, 'x', ''), 'while_loop')
+    _single(holds, 'while_loop')
+    count = len(start.nodes)
+    found = looped(
+        Body(whole.inputs, whole.outputs[count:]),
+        Body(whole.inputs, whole.outputs[:count]),
+        start.nodes,
+        captured,
+        snapshots,
+    )[:count]
+    return start.filled(finished(found, start))
+
+
+def fori_loop(
+    lower: Operand,
+    upper: Operand,
+    body: Callable[[Any, Any], Any],
+    init: Any,
+    *,
+    checkpoint: bool | int = False,
+) -> Any:
+    """Apply a function for each integer of a range: ``carry = body(i, carry)``.
+
+    Parameters
+    ----------
+    lower, upper : int, Node or torch.Tensor
+        The range, without its end: Python integers, or single values that are known only in a run.
+    body : callable
+        Takes the integer, as a 0-d value, and the carry; returns the next carry, of the same structure and
+        types.
+    init
+        The first carry: nodes, tensors and numbers, in nested tuples, lists and dicts.
+    checkpoint : bool or int
+        As for :func:`scan`.
+
+    Returns
+    -------
+    Node or torch.Tensor, in the structure of ``init``
+        The last carry; the first one if the range is empty.
+
+    Raises
+    ------
+    TensorTypeError, ShapeError
+        The carry changes its structure or type.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> ad.fori_loop(1, 4, lambda i, c: c * i, torch.tensor(2.0))
+    tensor(12.)
+    >>> ad.grad(lambda x: ad.fori_loop(0, torch.tensor(5), lambda i, c: c * x, 1.0))(torch.tensor(2.0))
+    tensor(80.)
+    """
+    bounds = Tree.of((lower, upper), 'bounds', 'the bounds of fori_loop')
+    for bound in bounds.nodes:
+        _single(Tree.of(bound, 'bound', ''), 'fori_loop')
+    start = Tree.of((lower, init), 'carry', 'the first carry of fori_loop')
+
+    def step(carry: Any, _: Any) -> tuple[Any, Any]:
+        i, own = carry
+        return (i + 1, traced(body, i, own)), None
+
+    start, whole, captured, _ = _step(step, start, Tree.of(None, 'x', ''), 'fori_loop')
+    options = _kept('fori_loop', checkpoint)
+    count: list[Node] = []
+    if isinstance(lower, int) and isinstance(upper, int):
+        options['length'] = max(upper - lower, 0)
+    else:
+        first, end = bounds.nodes
+        count.append(end - first)
+    found = scanned(whole, Operands(start.nodes, [], captured, count), **options)[: len(whole.outputs)]
+    return start.filled(finished(found, bounds, start))[1]
+
+
+def _kept(name: str, checkpoint: bool | int) -> dict[str, Any]:
+    """Return the options of a loop for what its derivative keeps."""
+    if checkpoint is False:
+        return {}
+    if checkpoint is True:
+        return {'kind': CheckpointedScan, 'snapshots': None}
+    if not isinstance(checkpoint, int) or checkpoint < 1:  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
+        msg = (
+            f'checkpoint of {name} is True, False, or how many carries are kept, at least 1; got '
+            f'{described(checkpoint)}\n{location_of(calling_site())}'
+        )
+        raise TensorTypeError(msg)
+    return {'kind': CheckpointedScan, 'snapshots': checkpoint}
+
+
 def _step(
-    step: Callable[[Any, Any], tuple[Any, Any]], start: Tree, sequences: Tree
+    step: Callable[[Any, Any], tuple[Any, Any]], start: Tree, sequences: Tree, name: str = 'scan'
 ) -> tuple[Tree, Body, list[Node], Tree]:
     """Trace a step: return what it starts from, its body, what that captures, and its results."""
     while True:
@@ -226,8 +378,8 @@ def _step(
                 f'\n{location_of(calling_site())}'
             )
             raise TensorTypeError(msg)
-        after = Tree.of(returned[0], 'carry', 'the carry that a step of scan returns')
-        ys = Tree.of(returned[1], 'y', 'the result of a step of scan')
+        after = Tree.of(returned[0], 'carry', f'the carry that a step of {name} returns')
+        ys = Tree.of(returned[1], 'y', f'the result of a step of {name}')
         started = _promoted(start, after)
         if started is start:
             break
