@@ -62,7 +62,8 @@ def empty_range(flow: Any, x: Any, w: Any) -> Any:
 
 CASES: dict[str, Callable[..., Any]] = {
     'growing': growing, 'structured': structured, 'no step': not_at_all,
-    'cond and while in while': chosen_within, 'fori': counted, 'fori by a value': counted_by_a_value, 'empty range': empty_range,
+    'cond and while in while': chosen_within, 'fori': counted, 'fori by a value': counted_by_a_value,
+    'empty range': empty_range,
 }  # fmt: skip
 
 
