@@ -10,11 +10,14 @@ BIN := $(VENV)/bin
 # The stamp is touched when an installation went through, so that a second call is instant, a changed
 # list of packages installs again, and an installation that broke off is never taken for a good one.
 STAMP := $(VENV)/.installed
+# The models are checked with transformers, which nothing else needs: it has a stamp of its own.
+MODELS_STAMP := $(VENV)/.installed-models
 WORKERS ?= 2
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test lint types check format mutate opinfo models loops seeds speed counts clean
+# Every command says what it is for behind two number signs.
+.PHONY: $(shell awk -F: '/^[a-z]+:.*\#\# / { print $$1 }' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +35,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'Installing the packages (the first time takes minutes: torch is large) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	@touch $(STAMP)
+
+$(MODELS_STAMP): $(STAMP)
+	@echo 'Installing transformers ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,models]'
+	@touch $(MODELS_STAMP)
 
 train: $(STAMP) ## Train a transformer on handwritten digits (ARGS='--model mlp', ARGS=--help)
 	$(BIN)/adjoint train $(ARGS)
@@ -59,7 +67,7 @@ mutate: $(STAMP) ## Break every rule of ours, one at a time; the tests have to n
 opinfo: $(STAMP) ## Import and differentiate every operator that torch has samples of (ARGS='--only matmul')
 	$(BIN)/python -m tests.opinfo $(ARGS)
 
-models: $(STAMP) ## The same for architectures of transformers, if installed: pip install -e '.[models]'
+models: $(MODELS_STAMP) ## The same for architectures of transformers (ARGS='--only gpt2', ARGS=--list)
 	$(BIN)/python -m tests.models $(ARGS)
 
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
@@ -70,6 +78,9 @@ loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and comp
 
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 variables
+	$(BIN)/python benchmarks/sparse.py $(ARGS)
 
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)

@@ -8,9 +8,14 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.taylor import taylor
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.autodiff.sparsity import sparsity
+from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
     AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
     TensorTypeError, UnsupportedOpError,
@@ -20,8 +25,11 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
+from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.flow.custom import CustomOp, custom_op
+from adjoint.flow.map import Map
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -45,6 +53,7 @@ from adjoint.ops.creation import (
 from adjoint.ops.exponential import (
     erf, erfc, exp, expm1, log, log10, log1p, log2,
 )  # fmt: skip
+from adjoint.ops.flowing import clip_gradient, reverse_gradient, scale_gradient
 from adjoint.ops.index import (
     gather, getitem, index_add, index_select, scatter_add, ungetitem,
 )  # fmt: skip
@@ -73,14 +82,22 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, fori_loop, scan, switch, while_loop
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.vmap import vmap
+from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
+from adjoint.transform.products import ggnvp, hvp, jvp
+from adjoint.transform.pullback import linearize, vjp
+from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -93,6 +110,7 @@ __all__ = [
     'BroadcastOp',
     'Connection',
     'Creation',
+    'CustomOp',
     'DivByConstOp',
     'DivOp',
     'Elementwise',
@@ -106,6 +124,7 @@ __all__ = [
     'Linear',
     'Location',
     'LogOp',
+    'Map',
     'MatMulLayerNormOp',
     'MatMulOp',
     'MatMulSoftmaxOp',
@@ -126,6 +145,7 @@ __all__ = [
     'RuleError',
     'ShapeError',
     'SoftmaxOp',
+    'SparseDerivative',
     'SqrtOp',
     'Step',
     'SubOp',
@@ -153,6 +173,7 @@ __all__ = [
     'atan',
     'atan2',
     'atanh',
+    'batched',
     'broadcast',
     'broadcast_to',
     'cast',
@@ -160,13 +181,16 @@ __all__ = [
     'ceil',
     'check_gradients',
     'check_op',
+    'checkpoint',
     'clamp',
+    'clip_gradient',
     'cond',
     'conj',
     'constant',
     'cos',
     'cosh',
     'cumsum',
+    'custom_op',
     'detach',
     'div',
     'div_by_const',
@@ -188,17 +212,28 @@ __all__ = [
     'ge',
     'gelu',
     'getitem',
+    'ggnvp',
     'grad',
     'gradients',
     'greater',
     'greater_equal',
     'gt',
+    'hessian',
+    'hessian_products',
+    'hessians',
+    'hvp',
     'hypot',
     'imag',
     'index_add',
     'index_select',
+    'jacfwd',
+    'jacobian',
+    'jacobians',
+    'jacrev',
+    'jvp',
     'layernorm',
     'le',
+    'linearize',
     'log',
     'log1p',
     'log2',
@@ -221,6 +256,7 @@ __all__ = [
     'neg',
     'numeric',
     'ones_like',
+    'optimize',
     'permute',
     'placeholder',
     'pow',
@@ -233,8 +269,10 @@ __all__ = [
     'relu',
     'reshape',
     'reshape_like',
+    'reverse_gradient',
     'round',
     'rsqrt',
+    'scale_gradient',
     'scan',
     'scatter_add',
     'sgn',
@@ -245,11 +283,16 @@ __all__ = [
     'sinh',
     'softmax',
     'softplus',
+    'sparse_hessian',
+    'sparse_jacobian',
+    'sparsity',
+    'specialized',
     'sqrt',
     'square',
     'squeeze',
     'stack',
     'std',
+    'stop_gradient',
     'sub',
     'sum',
     'sum_op',
@@ -258,6 +301,7 @@ __all__ = [
     'symbolic',
     'tan',
     'tanh',
+    'taylor',
     'to_latex',
     'to_text',
     'topological_sort',
@@ -269,6 +313,8 @@ __all__ = [
     'unsqueeze',
     'value_and_grad',
     'var',
+    'vjp',
+    'vmap',
     'where',
     'while_loop',
     'zeros_like',
@@ -276,10 +322,12 @@ __all__ = [
 
 __version__ = '0.1.0'
 
-# What needs sympy is imported when it is first asked for: it would add a quarter to the time of the import.
+# What needs sympy, or imports programs, is imported when it is first asked for: it would add a quarter to the
+# time of the import.
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'called_on_nodes': 'adjoint.interop.on_nodes',
     'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
@@ -292,3 +340,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module = importlib.import_module(_ON_DEMAND[name])
     return module if name == 'symbolic' else getattr(module, name)
+
+
+hand_over_import(lambda: __getattr__('called_on_nodes'))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from adjoint.autodiff.reverse import pullback
+from adjoint.autodiff.pullback import pullback
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.rebuild import dependents

@@ -1,41 +1,66 @@
 """``gradients``: the derivatives of a node by others, as nodes of the same graph."""
 
 from collections.abc import Sequence
-from typing import Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 from adjoint.autodiff.connection import explain_connection
-from adjoint.autodiff.reverse import cotangents
+from adjoint.autodiff.reverse import cotangents as pulled_cotangents
+from adjoint.autodiff.seeds import checked, seeds_of
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
-from adjoint.core.node import Node
+from adjoint.core.node import Node, Operand
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import sum_to_like
 
 __all__ = ['gradients']
 
 
+Unconnected: TypeAlias = Literal['zero', 'none', 'raise']
+
+
 @overload
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['zero', 'raise'] = 'zero'
+    output_node: Node | Sequence[Node],
+    nodes: Sequence[Node],
+    *,
+    cotangents: Operand | Sequence[Operand | None] | None = None,
+    unconnected: Literal['zero', 'raise'] = 'zero',
+    nan_safe: bool = True,
 ) -> list[Node]: ...
 @overload
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['none']
+    output_node: Node | Sequence[Node],
+    nodes: Sequence[Node],
+    *,
+    cotangents: Operand | Sequence[Operand | None] | None = None,
+    unconnected: Literal['none'],
+    nan_safe: bool = True,
 ) -> list[Node | None]: ...
 def gradients(
-    output_node: Node, nodes: Sequence[Node], *, unconnected: Literal['zero', 'none', 'raise'] = 'zero'
+    output_node: Node | Sequence[Node],
+    nodes: Sequence[Node],
+    *,
+    cotangents: Operand | Sequence[Operand | None] | None = None,
+    unconnected: Unconnected = 'zero',
+    nan_safe: bool = True,
 ) -> Sequence[Node | None]:
     """Return the gradients of a node with respect to others, as nodes of the same graph.
 
     Parameters
     ----------
-    output_node : Node
+    output_node : Node, or sequence of Node
         What is differentiated. One that is not a scalar is seeded with ones: the gradients are then
-        those of the sum of its entries.
+        those of the sum of its entries. Of several outputs, they are those of the sum of all.
     nodes : sequence of Node
         What it is differentiated by: variables, or any other nodes.
+    cotangents : Node, torch.Tensor, number, or sequence of them, optional
+        In the place of the ones: the known gradient of a loss by each output, of its shape. ``None`` for an
+        output that nothing flows back from.
     unconnected : {'zero', 'none', 'raise'}
         What stands for the gradient by a node that nothing flows to: zeros of its shape, ``None``, or an
         error that says what is in the way.
+    nan_safe : bool
+        Whether a cotangent that is known to be zero, such as that of what `where` does not choose, stays
+        zero where a derivative is infinite or nan. Without it the two are multiplied, which gives nan.
 
     Returns
     -------
@@ -45,7 +70,9 @@ def gradients(
     Raises
     ------
     TensorTypeError
-        An argument is not a node.
+        An argument is not a node, or a cotangent is of another dtype than its output.
+    ShapeError
+        A cotangent is of another shape than its output.
     NonDifferentiableError
         The output is known to be an integer or boolean, an op on the way states no derivative, or nothing
         flows to one of the nodes and ``unconnected='raise'``.
@@ -65,33 +92,21 @@ def gradients(
     >>> ad.Evaluator([first, second]).run({x: torch.tensor(2.0)})
     [tensor(12.), tensor(12.)]
     """
-    if isinstance(nodes, Node):
-        msg = 'gradients takes a list of nodes as its second argument: write gradients(y, [x])'
-        raise TensorTypeError(msg)
+    outputs, wanted = checked('gradients', output_node, nodes)
     if unconnected not in {'zero', 'none', 'raise'}:
         msg = f"unconnected is one of 'zero', 'none' and 'raise', and got {unconnected!r}"
         raise TensorTypeError(msg)
-    wanted = list(nodes)
-    for what, node in (('output', output_node), *(('node to differentiate by', n) for n in wanted)):
-        if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-            msg = (
-                f'the {what} is {node!r} of type {type(node).__name__}, and gradients are taken of '
-                f'nodes by nodes: pass the Variable or another node of the graph itself'
-            )
-            raise TensorTypeError(msg)
-    if output_node.type is not None and not output_node.type.is_differentiable:
-        msg = (
-            f"the output '{output_node}' is {output_node.type}, and only floating and complex values have "
-            f'derivatives: differentiate what it was made from, or cast(...) it\n{output_node.location}'
-        )
-        raise NonDifferentiableError(msg)
-    flowing = cotangents({output_node: ones_like(output_node)}, wanted)
+    if cotangents is None:
+        given: Any = [ones_like(y) for y in outputs]
+    else:
+        given = [cotangents] if isinstance(output_node, Node) else cotangents
+    seeds = seeds_of(outputs, given)
     found: list[Node | None] = []
-    for node, ct in zip(wanted, flowing, strict=True):
+    for node, ct in zip(wanted, pulled_cotangents(seeds, wanted, nan_safe=nan_safe), strict=True):
         if ct is not None:
             found.append(_of_its_type(ct, node))
         elif unconnected == 'raise':
-            raise NonDifferentiableError(str(explain_connection(output_node, node)))
+            raise NonDifferentiableError('\n'.join(str(explain_connection(y, node)) for y in outputs))
         else:
             found.append(zeros_like(node) if unconnected == 'zero' else None)
     return found

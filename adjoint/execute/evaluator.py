@@ -1,20 +1,28 @@
-"""The reference evaluator: one node after the other, the witness for every faster one."""
+"""The evaluator: it takes values for nodes, and runs the program of their signature."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 
-from adjoint.core.errors import AdjointError, MissingInputError, ShapeError, TensorTypeError
-from adjoint.core.extent import extents_of
+from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
-from adjoint.core.tensor_type import TensorType
+from adjoint.execute.executor import Executor, Task
+from adjoint.execute.feed import check_keys, missing
+from adjoint.execute.plan import Plan
+from adjoint.execute.programs import Programs
+from adjoint.execute.recent import Recent
+from adjoint.execute.reference import Reference
 from adjoint.ops.creation import placeholder
-from adjoint.ops.several import restricted
 
-__all__ = ['Evaluator']
+__all__ = ['EXECUTORS', 'Evaluator']
+
+EXECUTORS: Mapping[str, Executor] = MappingProxyType({'plan': Plan(), 'reference': Reference()})
+
+# How many ways to feed its nodes an evaluator remembers.
+_WAYS = 64
 
 
 class Evaluator:
@@ -24,12 +32,17 @@ class Evaluator:
     ----------
     eval_nodes : sequence of Node
         What every run returns the values of.
+    executor : str or Executor
+        How they are computed: ``'plan'`` writes a straight-line program for each new signature of the
+        values, ``'reference'`` takes one node after the other. Both give the same results.
 
     Notes
     -----
-    One evaluator serves any shapes and dtypes that the types of its variables allow, call after call.
-    Values are freed after their last use. Nothing is recorded for torch's autograd. Results of ops
-    that are views in torch, such as ``transpose``, share memory with their operands.
+    One evaluator serves any shapes and dtypes that the types of its variables allow, call after call, also
+    from several threads. Values are freed after their last use. Nothing is recorded for torch's autograd.
+    No run changes what an earlier one returned. A result may share memory: an input or a constant with what
+    was given, an op that is a view in torch (``transpose``, ``expand``) with its operand, and one node that
+    is asked for twice, such as both gradients of ``x + y``, with itself. Write into a ``clone`` of it.
 
     Examples
     --------
@@ -39,7 +52,7 @@ class Evaluator:
     [tensor([1., 4.])]
     """
 
-    def __init__(self, eval_nodes: Sequence[Node]) -> None:
+    def __init__(self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference') -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
             raise TensorTypeError(msg)
@@ -48,9 +61,11 @@ class Evaluator:
             if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
                 msg = f'Evaluator takes nodes, and got {node!r} of type {type(node).__name__}'
                 raise TensorTypeError(msg)
-        # By the inner nodes that a run gives values for: the order, and what dies after each node.
-        self._schedules: dict[frozenset[Node], _Schedule] = {}
-        self._reachable = frozenset(topological_sort(self.eval_nodes))
+        self._executor = _executor(executor)
+        self._position = {node: i for i, node in enumerate(topological_sort(self.eval_nodes))}
+        # By the keys of a dictionary in their order, and by the nodes among them that matter in ours.
+        self._by_keys: Recent[Programs] = Recent(_WAYS)
+        self._by_nodes: Recent[Programs] = Recent(_WAYS)
 
     def run(self, input_values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
         """Compute the values of the nodes.
@@ -74,163 +89,92 @@ class Evaluator:
         ShapeError, TensorTypeError
             A value does not fit the type of its variable, or is no tensor.
         """
-        with torch.no_grad():
-            return self.run_in_place(input_values)
+        programs = self._programs_for(input_values)
+        return programs.run([input_values[node] for node in programs.task.fed])
 
     def run_in_place(self, input_values: Mapping[Node, torch.Tensor]) -> list[torch.Tensor]:
         """Compute the values as part of another computation, which torch's autograd records if it does that.
 
         As :meth:`run` otherwise: for ops that hold a graph, and compute it.
         """
-        values, sizes = _checked(input_values, self._reachable)
-        schedule = self._schedule(values)
-        missing = [node for node in schedule.needed if node not in values]
-        if missing:
-            raise _missing(missing)
-        node = None
+        programs = self._programs_for(input_values)
+        values = [input_values[node] for node in programs.task.fed]
+        return programs.record(values) if torch.is_grad_enabled() else programs.run(values)
+
+    def over(self, inputs: Sequence[Node]) -> Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]:
+        """Return the run as a function of the values of these nodes, in this order: for loops.
+
+        Raises
+        ------
+        MissingInputError
+            A variable that is needed is not among them.
+
+        Examples
+        --------
+        >>> import torch, adjoint as ad
+        >>> x, y = ad.Variable('x'), ad.Variable('y')
+        >>> less = ad.Evaluator([x - y]).over([y, x])
+        >>> less([torch.tensor(1.0), torch.tensor(3.0)])
+        [tensor(2.)]
+        """
+        programs = self._programs_of(inputs)
+        places = [inputs.index(node) for node in programs.task.fed]
+        if places == list(range(len(inputs))):
+            return programs.run
+        run = programs.run
+        return lambda values: run([values[i] for i in places])
+
+    def program(self, input_values: Mapping[Node, torch.Tensor]) -> str:
+        """Return the program that a run with values like these executes, as text.
+
+        Parameters
+        ----------
+        input_values : mapping of Node to torch.Tensor
+            As for :meth:`run`; the first call with their signature runs once.
+
+        Examples
+        --------
+        >>> import torch, adjoint as ad
+        >>> x = ad.Variable('x')
+        >>> text = ad.Evaluator([ad.sin(x) * x], executor='plan').program({x: torch.ones(3)})
+        >>> [line.split('#')[0].strip() for line in text.splitlines() if '=' in line or 'return' in line]
+        ['(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
+        """
+        programs = self._programs_for(input_values)
+        return programs.program([input_values[node] for node in programs.task.fed]).source
+
+    def _programs_for(self, input_values: Mapping[Node, torch.Tensor]) -> Programs:
         try:
-            for node, stand, dying in schedule.steps:
-                if node not in values:
-                    sized = (
-                        stand
-                        if not schedule.sized or stand not in schedule.sized
-                        else stand.with_sizes(sizes)
-                    )
-                    values[node] = stand.op.compute(sized, [values[x] for x in stand.inputs])
-                for x in dying:
-                    del values[x]
-        except Exception as error:
-            if node is not None and not isinstance(error, AdjointError):
-                error.add_note(_circumstances(node, values))
-            raise
-        return [values[node] for node in self.eval_nodes]
+            keys = tuple(input_values)
+            found = self._by_keys.get(keys)
+        except TypeError:  # no mapping, or keys without a hash
+            keys, found = (), None
+        if found is None:
+            check_keys(input_values)
+            found = self._by_keys.put(keys, self._programs_of(input_values))
+        return found
 
-    def _schedule(self, values: Mapping[Node, torch.Tensor]) -> '_Schedule':
-        given = frozenset(node for node in values if node.op is not placeholder)
-        schedule = self._schedules.get(given)
-        if schedule is None:
-            schedule = self._schedules[given] = _Schedule(self.eval_nodes, given)
-        return schedule
-
-
-class _Schedule:
-    """The order of a run, what is computed for each node, and which values are dead after it."""
-
-    def __init__(self, eval_nodes: Sequence[Node], given: frozenset[Node]) -> None:
-        order = restricted(eval_nodes, given)
-        self.needed = [node for node, _ in order if node.op is placeholder]
-        last_use: dict[Node, Node] = {}
-        for node, stand in order:
-            if node not in given:
-                last_use.update(dict.fromkeys(stand.inputs, node))
-        for node in eval_nodes:
-            last_use.pop(node, None)
-        dying: dict[Node, list[Node]] = {}
-        for x, node in last_use.items():
-            dying.setdefault(node, []).append(x)
-        # Nodes that hold sizes by name, which are numbers only in a run.
-        self.sized = {stand for _, stand in order if extents_of(stand.attrs)}
-        self.steps = [
-            (node, stand, dying.get(node, ())) for node, stand in order if node.op is not placeholder
-        ]
+    def _programs_of(self, given: Iterable[Node]) -> Programs:
+        """Return the programs for values of these nodes, without those that do not matter."""
+        position = self._position
+        fed = tuple(sorted((node for node in given if node in position), key=position.__getitem__))
+        found = self._by_nodes.get(fed)
+        if found is None:
+            needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
+            lacking = [node for node in needed if node.op is placeholder and node not in fed]
+            if lacking:
+                raise missing(lacking)
+            found = self._by_nodes.put(fed, Programs(Task(tuple(self.eval_nodes), fed), self._executor))
+        return found
 
 
-def _checked(
-    input_values: Mapping[Node, torch.Tensor], reachable: frozenset[Node]
-) -> tuple[dict[Node, torch.Tensor], dict[str, int]]:
-    """Return the values that matter, as tensors, each fitting the type of its node, and the named sizes."""
-    if not isinstance(input_values, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-        msg = f'run takes a dictionary from nodes to tensors, and got {type(input_values).__name__}'
-        raise TensorTypeError(msg)
-    values: dict[Node, torch.Tensor] = {}
-    sizes: dict[str, tuple[int, Node]] = {}
-    for node, value in input_values.items():
-        if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-            msg = (
-                f'a key of the values is {node!r} of type {type(node).__name__}, and keys are nodes: '
-                f'write run({{x: tensor}}) with the Variable itself'
-            )
-            raise TensorTypeError(msg)
-        if node not in reachable:
-            continue
-        tensor = _as_tensor(node, value)
-        if node.type is not None:
-            _check_type(node, node.type, tensor, sizes)
-        values[node] = tensor
-    return values, {name: size for name, (size, _) in sizes.items()}
-
-
-def _as_tensor(node: Node, value: Any) -> torch.Tensor:
-    if isinstance(value, torch.Tensor):
-        return value
-    dtype = None if node.type is None else node.type.dtype
-    if isinstance(value, (bool, int, float, complex)):
-        return torch.tensor(value, dtype=dtype)
-    if type(value).__module__ == 'numpy':
-        return torch.as_tensor(value)
-    way_out = ': make a tensor of it with torch.tensor(...)' if isinstance(value, (list, tuple)) else ''
-    given = type(cast('object', value)).__name__
-    msg = (
-        f"the value given for '{node}' is a {given}, and must be a torch tensor, a NumPy "
-        f'array or a Python number{way_out}\n{node.location}'
-    )
-    raise TensorTypeError(msg)
-
-
-def _check_type(
-    node: Node, known: TensorType, value: torch.Tensor, sizes: dict[str, tuple[int, Node]]
-) -> None:
-    """Check a value against the type of its node; named sizes must agree over all values."""
-    got = TensorType.of(value)
-    if known.dtype is not None and known.dtype != got.dtype:
-        dtype = str(known.dtype)
-        raise TensorTypeError(_misfit(node, known, got, f'convert it with value.to({dtype})'))
-    if known.device is not None and known.device != got.device:
-        raise TensorTypeError(_misfit(node, known, got, f'move it with value.to({str(known.device)!r})'))
-    if known.shape is None:
-        return
-    if len(known.shape) != value.ndim:
-        remedy = f'it has {value.ndim} axes instead of {len(known.shape)}'
-        raise ShapeError(_misfit(node, known, got, remedy))
-    for axis, (wanted, size) in enumerate(zip(known.shape, value.shape, strict=True)):
-        if isinstance(wanted, int) and wanted != size:
-            remedy = f'axis {axis} has size {size} instead of {wanted}'
-            raise ShapeError(_misfit(node, known, got, remedy))
-        if isinstance(wanted, str):
-            first, other = sizes.setdefault(wanted, (size, node))
-            if first != size:
-                remedy = f"axis {axis} has size {size}, and '{wanted}' is {first} in '{other}'"
-                raise ShapeError(_misfit(node, known, got, remedy))
-
-
-def _misfit(node: Node, known: TensorType, got: TensorType, remedy: str) -> str:
-    return f"the value given for '{node}' is {got} and its type {known}: {remedy}\n{node.location}"
-
-
-def _missing(nodes: Sequence[Node]) -> MissingInputError:
-    listed = '\n'.join(
-        f"  '{node}'{'' if node.type is None else f': {node.type}'}\n{node.location}" for node in nodes
-    )
-    plural = 's have' if len(nodes) > 1 else ' has'
-    return MissingInputError(
-        f'{len(nodes)} variable{plural} no value: add them to the dictionary given to run\n{listed}'
-    )
-
-
-def _circumstances(node: Node, values: Mapping[Node, torch.Tensor]) -> str:
-    operands = '\n'.join(
-        f'  input {i}: {_type_of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
-    )
-    attrs = f' with {node.attrs}' if node.attrs else ''
-    return f"while computing node '{node}', op {node.op.name}{attrs}\n{operands}\n{node.location}"
-
-
-def _type_of(value: Any) -> TensorType:
-    """Return the type of a value; of an op with several outputs, that of a tuple, some not computed."""
-    if isinstance(value, tuple):
-        entries = cast('tuple[Any, ...]', value)
-        return TensorType(items=tuple(None if v is None else _type_of(v) for v in entries))
-    return TensorType.of(value)
+def _executor(given: str | Executor) -> Executor:
+    if not isinstance(given, str):
+        return given
+    if given not in EXECUTORS:
+        msg = f'an executor is one of {", ".join(sorted(EXECUTORS))}; got {given!r}'
+        raise ValueError(msg)
+    return EXECUTORS[given]
 
 
 hand_over_runner(Evaluator)

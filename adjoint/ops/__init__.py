@@ -8,6 +8,8 @@ from adjoint.ops import (
     activation,
     arithmetic,
     attention,
+    basis,
+    batch,
     bessel,
     blend,
     channels,
@@ -23,12 +25,14 @@ from adjoint.ops import (
     embedding,
     exponential,
     factorisation,
+    flowing,
     gates,
     index,
     linalg,
     linear,
     logic,
     loss,
+    masks,
     matrix,
     normalise,
     ordering,
@@ -57,10 +61,10 @@ __all__ = ['FAMILIES', 'registry']
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
     arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
-    step, logic, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
+    step, logic, masks, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
     resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
     factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
-    scatter, scatter_reduce, linear, creation, torch_names,
+    scatter, scatter_reduce, linear, batch, creation, basis, flowing, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
@@ -77,6 +78,7 @@ class Div(Binary):
 
     formula = 'a/b'
     kernel = _divide
+    kinks = (pole('b == 0', 'the derivative is infinite or nan', lambda _, a, b: b == 0),)
     takes_numbers = True
     sign = '/'
 
@@ -137,6 +139,7 @@ class Pow(Binary):
 
     formula = 'a**b'
     kernel = torch.pow
+    kinks = (pole('a == 0, b < 1', 'the derivative is infinite', lambda _, a, b: (a == 0) & (b < 1)),)
     takes_numbers = True
     sign = '**'
 
@@ -186,6 +189,7 @@ class Reciprocal(Unary):
 
     formula = '1/x'
     kernel = torch.reciprocal
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -(y * y)
@@ -201,6 +205,7 @@ class Sqrt(Unary):
 
     formula = 'sqrt(x)'
     kernel = torch.sqrt
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (2 * y)
@@ -211,6 +216,7 @@ class Rsqrt(Unary):
 
     formula = '1/sqrt(x)'
     kernel = torch.rsqrt
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -0.5 * y / x

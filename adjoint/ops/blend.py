@@ -28,9 +28,13 @@ class Nary(Elementwise):
         """Return the derivatives by the operands, entry by entry; ``y`` is the node itself."""
         raise NotImplementedError
 
+    def stated(self, node: Node) -> Sequence[Partial]:
+        """Return the partials by the operands."""
+        return self.partials(node, *node.inputs)
+
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent times the conjugates of the partials, each like its operand."""
-        stated = self.partials(node, *node.inputs)
+        stated = self.stated(node)
         cts: list[Node | None] = []
         for x, partial in zip(node.inputs, stated, strict=True):
             ct = times(output_grad, conj(partial) if isinstance(partial, Node) else _conjugate(partial))
@@ -137,6 +141,8 @@ class ClampTensor(Nary):
     The cotangent passes to ``x`` at the bounds themselves; otherwise it goes to the bound that is the
     value. Below two equal bounds nothing flows to either, which is torch's convention.
     """
+
+    drops = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return torch.clamp(*input_values)

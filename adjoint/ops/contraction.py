@@ -1,7 +1,7 @@
 """Products that sum: matmul and its two adjoints, one trilinear form."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 
@@ -10,16 +10,20 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
+from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import conj
+from adjoint.ops.masks import any_to_size
 from adjoint.ops.shape import transpose
 
 __all__ = [
     'MatMul',
     'MatMulLeft',
+    'MatMulNeeds',
     'MatMulRight',
     'Multilinear',
     'matmul',
     'matmul_left',
+    'matmul_needs',
     'matmul_right',
 ]
 
@@ -87,6 +91,13 @@ class MatMul(Multilinear):
             return [left, matmul(transpose(conj(a), -2, -1), output_grad)]
         return [matmul_left(output_grad, conj(b), a), matmul_right(output_grad, conj(a), b)]
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the rows of ``a`` and the columns of ``b`` that marked entries are made from."""
+        a, b = node.inputs
+        if mask is None:
+            return [None, None]
+        return [Node([mask, a, b], matmul_needs, {'of': side}) for side in ('left', 'right')]
+
 
 def _are_plain(a: Node, b: Node) -> bool:
     """Whether both are known to be matrices, in equal batches if any."""
@@ -138,6 +149,34 @@ class MatMulRight(Multilinear):
         return [matmul(conj(a), output_grad), matmul_left(conj(c), output_grad, a), None]
 
 
+class MatMulNeeds(Op):
+    """Which rows of ``a``, or columns of ``b``, the entries of ``a @ b`` that ``mask`` marks are made from.
+
+    A boolean that broadcasts to the shape of ``a`` (``of='left'``) or of ``b`` (``of='right'``).
+    """
+
+    name = 'matmul_needs'
+    nothing = 'step'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        mask, a, b = input_values
+        batch = cast('tuple[int, ...]', torch.broadcast_shapes(a.shape[:-2], b.shape[:-2]))
+        rows, columns = a.shape[-2:-1] if a.ndim > 1 else (), b.shape[-1:] if b.ndim > 1 else ()
+        marked, a, b = _matrices((mask != 0).expand((*batch, *rows, *columns)), a, b)
+        of_left = node.attrs['of'] == 'left'
+        needed = marked.any(-1 if of_left else -2, keepdim=True)
+        given = input_values[1 if of_left else 2]
+        needed = any_to_size(needed, (a if of_left else b).shape)
+        return needed.squeeze(0 if of_left else -1) if given.ndim == 1 else needed
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        return [zeros_like(x) for x in node.inputs]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        return None
+
+
 matmul = MatMul()
+matmul_needs = MatMulNeeds()
 matmul_left = MatMulLeft()
 matmul_right = MatMulRight()

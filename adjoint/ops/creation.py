@@ -1,6 +1,7 @@
 """Values that no derivative flows through: inputs, constants, and tensors of the shape of another."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -151,7 +152,11 @@ class Constant(Creation):
         if not isinstance(value, (torch.Tensor, bool, int, float, complex)):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
             return as_node(value, self.name)
         tensor = torch.as_tensor(value)
-        return Node([], self, {'constant': tensor}, name, TensorType.of(tensor))
+        attrs: dict[str, Any] = {'constant': tensor}
+        if tensor is not value:
+            # Nobody else holds the tensor, so that its value is known to stay.
+            attrs['number'] = value
+        return Node([], self, attrs, name, TensorType.of(tensor))
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return node.attrs['constant']
@@ -166,6 +171,8 @@ class Constant(Creation):
 
 class _Like(Creation):
     """A tensor of the shape, dtype and device of its operand."""
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)

@@ -11,6 +11,7 @@ from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import conj, expand_like, same_type, sum_to_like
+from adjoint.ops.masks import any_like
 
 __all__ = ['Binary', 'Elementwise', 'Partial', 'Step', 'Unary', 'times']
 
@@ -70,6 +71,23 @@ class Elementwise(Op):
         probed = super().infer(node, stand_ins)
         return None if probed is None else TensorType(None, probed.dtype, probed.device)
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the mask for each operand: any of the entries that one is broadcast to.
+
+        Of an op that drops entries, all that is needed is where its partials are not zero; these are steps.
+        """
+        if mask is None and self.drops:
+            masks = [p if isinstance(p, Node) else None for p in self.stated(node)]
+        else:
+            masks = [mask] * len(node.inputs)
+        if len(node.inputs) == 1:
+            return masks
+        return [m if m is None else any_like(m, x) for x, m in zip(node.inputs, masks, strict=True)]
+
+    def stated(self, node: Node) -> 'Sequence[Partial]':
+        """Return the partials by the inputs of a node."""
+        raise NotImplementedError
+
 
 class Unary(Elementwise):
     """Kind of the elementwise ops of one operand ``x``; states ``partial(y, x)``, which is dy/dx."""
@@ -81,6 +99,10 @@ class Unary(Elementwise):
     def partial(self, y: Node, x: Node) -> Partial:
         """Return dy/dx, entry by entry; ``y`` is the node itself."""
         raise NotImplementedError
+
+    def stated(self, node: Node) -> Sequence[Partial]:
+        """Return the partial, as the only one."""
+        return [self.partial(node, node.inputs[0])]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent times the conjugate of the partial."""
@@ -141,6 +163,10 @@ class Binary(Elementwise):
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         """Return dy/da and dy/db, entry by entry; ``y`` is the node, ``a`` or ``b`` may be a number."""
         raise NotImplementedError
+
+    def stated(self, node: Node) -> Sequence[Partial]:
+        """Return the partials by the operands that are nodes."""
+        return [partial for _, partial in self._flows(node)]
 
     def _flows(self, node: Node) -> list[tuple[Node, Partial]]:
         """Return each operand that is a node with its partial."""

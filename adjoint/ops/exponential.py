@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node
 from adjoint.ops.elementwise import Partial, Unary
 
@@ -64,6 +65,7 @@ class Log(Unary):
 
     formula = 'log(x)'
     kernel = torch.log
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / x
@@ -74,6 +76,7 @@ class Log1p(Unary):
 
     formula = 'log(1 + x)'
     kernel = torch.log1p
+    kinks = (pole('x == -1', 'the derivative is infinite', lambda _, x: x == -1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x + 1)
@@ -84,6 +87,7 @@ class Log2(Unary):
 
     formula = 'log(x)/log(2)'
     kernel = torch.log2
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * math.log(2))
@@ -94,6 +98,7 @@ class Log10(Unary):
 
     formula = 'log(x)/log(10)'
     kernel = torch.log10
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (x * math.log(10))

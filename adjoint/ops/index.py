@@ -64,6 +64,9 @@ def filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[An
 class Getitem(Linear):
     """``a[index]``, with everything that torch takes as an index; index tensors are operands."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, index: object) -> Node:
         template, tensors = template_of(index)
         return Node([as_node(a, self.name), *tensors], self, {'index': template})
@@ -82,6 +85,8 @@ class Ungetitem(Linear):
 
     Entries that an index names several times add up.
     """
+
+    moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, *tensors = input_values
@@ -102,6 +107,10 @@ class Ungetitem(Linear):
 class Gather(Linear):
     """``a[..., index, ...]`` along an axis, entry by entry, as ``torch.gather``."""
 
+    axes = ('dim',)
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
 
@@ -116,6 +125,9 @@ class Gather(Linear):
 
 class ScatterAdd(Linear):
     """``a`` with ``source`` added at ``index`` along an axis, as ``torch.Tensor.scatter_add``."""
+
+    axes = ('dim',)
+    moves = True
 
     linear_in = (0, 2)
 
@@ -135,12 +147,15 @@ class ScatterAdd(Linear):
 class IndexSelect(Linear):
     """The slices of ``a`` at the positions ``index`` along an axis."""
 
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, dim: int, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self, {'dim': dim})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, index = input_values
-        return a.index_select(node.attrs['dim'], index)
+        return a.index_select(node.attrs['dim'], index if index.ndim else index.unsqueeze(0))
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, index = node.inputs
@@ -149,6 +164,8 @@ class IndexSelect(Linear):
 
 class IndexAdd(Linear):
     """``a`` with the slices of ``source`` added at the positions ``index`` along an axis."""
+
+    moves = True
 
     linear_in = (0, 2)
 
@@ -168,6 +185,10 @@ class IndexAdd(Linear):
 class Crop(Linear):
     """The corner of ``a`` that has the shape of ``like``; where the two are equal, ``a`` itself."""
 
+    axes = ()
+    moves = True
+    drops = True
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
         return a if _same_sizes(a, like) else Node([a, like], self)
@@ -183,6 +204,9 @@ class Crop(Linear):
 
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
+
+    axes = ()
+    moves = True
 
     name = 'pad_to_like'
 

@@ -10,7 +10,8 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
-from adjoint.ops.creation import zeros_like
+from adjoint.ops.creation import ones_like, zeros_like
+from adjoint.ops.masks import any_like
 
 __all__ = [
     'Alias',
@@ -53,6 +54,10 @@ class Linear(Op):
     # Positions of the operands that the op is linear in; None for all. Nothing flows to the others.
     linear_in: ClassVar[tuple[int, ...] | None] = (0,)
 
+    # Whether the coefficients of the map are zeros and positive numbers: `adjoint` then tells of a mask, as
+    # of a cotangent, which entries it reaches.
+    moves: ClassVar[bool] = False
+
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         """Return the transposed map applied to ``ct``: one cotangent, or ``None``, an input."""
         raise NotImplementedError
@@ -73,6 +78,12 @@ class Linear(Op):
             operands[i] = zeros_like(node.inputs[i]) if t is None else t
         return Node(operands, self, node.attrs)
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the adjoint of the mask as numbers: they are not zero where an entry is needed."""
+        if not self.moves or (mask is None and not self.drops):
+            return super().needs(node, mask)
+        return self.adjoint(node, ones_like(node) if mask is None else expand_like(mask, node))
+
 
 def same_type(a: Node, b: Node) -> bool:
     """Whether shape and dtype of both are known to be equal."""
@@ -87,6 +98,22 @@ def to_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     if value.is_complex() and not dtype.is_complex:
         value = value.real
     return value.to(dtype)
+
+
+class _Broadcasting(Linear):
+    """Base of the ops that broadcast ``a``, the first operand."""
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return where any of the entries that ``a`` is broadcast to is marked."""
+        return [None if mask is None else any_like(mask, node.inputs[0]), *(None for _ in node.inputs[1:])]
+
+
+class _Entrywise(Linear):
+    """Base of the ops of which each entry is made from that entry of ``a``, the first operand."""
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the mask itself, which broadcasts to the shape of ``a``."""
+        return [mask, *(None for _ in node.inputs[1:])]
 
 
 class SumToLike(Linear):
@@ -111,8 +138,12 @@ class SumToLike(Linear):
         a, _ = node.inputs
         return expand_like(ct, a), None
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the mask itself, which broadcasts to the shape of ``a``."""
+        return [mask, *(None for _ in node.inputs[1:])]
 
-class ExpandLike(Linear):
+
+class ExpandLike(_Broadcasting):
     """``a`` broadcast to the shape of ``like``, in its dtype: the adjoint of ``sum_to_like``."""
 
     def __call__(self, a: Operand, like: Operand) -> Node:
@@ -128,7 +159,7 @@ class ExpandLike(Linear):
         return sum_to_like(ct, a), None
 
 
-class ExpandAs(Linear):
+class ExpandAs(_Broadcasting):
     """``a`` broadcast to the shape of ``b``.
 
     Any broadcast that torch allows; the adjoint sums back to the shape of ``a``, and nothing flows to
@@ -147,7 +178,7 @@ class ExpandAs(Linear):
         return sum_to_like(ct, a), None
 
 
-class BroadcastTo(Linear):
+class BroadcastTo(_Broadcasting):
     """``a`` broadcast to a shape; ``-1`` keeps the size of an axis, as in ``torch.Tensor.expand``."""
 
     def __call__(self, a: Operand, *shape: int | Sequence[int]) -> Node:
@@ -162,7 +193,7 @@ class BroadcastTo(Linear):
         return (sum_to_like(ct, a),)
 
 
-class Broadcast(Linear):
+class Broadcast(_Broadcasting):
     """``a``, of shape ``input_shape``, broadcast to ``target_shape``.
 
     The adjoint sums back to ``input_shape``, for any mix of new and stretched axes.
@@ -189,9 +220,10 @@ class Broadcast(Linear):
         return (sum_to_like(ct, a),)
 
 
-class Alias(Linear):
+class Alias(_Entrywise):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
+    axes = ()
     shareable = False
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -202,12 +234,14 @@ class Alias(Linear):
         return (ct,)
 
 
-class Conj(Linear):
+class Conj(_Entrywise):
     """The complex conjugate; a real operand is returned as it is where its dtype is known.
 
     Antilinear over the complex numbers and linear over the reals, which is what torch's convention
     for gradients asks for: its adjoint is itself.
     """
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
@@ -226,8 +260,10 @@ class Conj(Linear):
         return input_types[0]
 
 
-class Real(Linear):
+class Real(_Entrywise):
     """The real part; a real operand is returned as it is where its dtype is known."""
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
@@ -242,8 +278,10 @@ class Real(Linear):
         return (expand_like(ct, a),)
 
 
-class Imag(Linear):
+class Imag(_Entrywise):
     """The imaginary part; zero for a real operand."""
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
@@ -257,8 +295,10 @@ class Imag(Linear):
         return (sum_to_like(ct * 1j, a),)
 
 
-class Cast(Linear):
+class Cast(_Entrywise):
     """``a`` in another dtype; from complex to real it keeps the real part."""
+
+    axes = ()
 
     def __call__(self, a: Operand, dtype: torch.dtype) -> Node:
         a = as_node(a, self.name)
@@ -281,8 +321,10 @@ class Cast(Linear):
         return super().jvp(node, input_tangents) if flows else None
 
 
-class ToDevice(Linear):
+class ToDevice(_Entrywise):
     """``a`` on another device."""
+
+    axes = ()
 
     def __call__(self, a: Operand, device: torch.device | str) -> Node:
         a, device = as_node(a, self.name), torch.device(device)
@@ -304,8 +346,10 @@ class ToDevice(Linear):
         return (to_device_of(ct, a),)
 
 
-class ToDeviceOf(Linear):
+class ToDeviceOf(_Entrywise):
     """``a`` on the device of ``like``: the adjoint of :class:`ToDevice`."""
+
+    axes = ()
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)

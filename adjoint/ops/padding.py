@@ -26,6 +26,10 @@ class ConstantPad(Linear):
     ``undo``, what was padded is cut off again and what was cut off is padded, by zeros.
     """
 
+    axes = ()
+    moves = True
+    drops = True
+
     name = 'constant_pad'
 
     def __call__(self, x: Operand, padding: Sequence[int], value: Number = 0) -> Node:

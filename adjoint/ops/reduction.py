@@ -11,7 +11,7 @@ from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
 from adjoint.ops.exponential import exp
-from adjoint.ops.linear import Linear, conj, real
+from adjoint.ops.linear import Linear, conj, expand_like, real
 from adjoint.ops.select import where
 from adjoint.ops.step import eq
 
@@ -78,6 +78,12 @@ class Reduction(Op):
         """
         return Node([as_node(a, self.name)], self, reduction_attrs(dim, keepdim))
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the mask expanded along the reduced axes."""
+        if mask is None or node.attrs['keepdim'] or node.attrs['dim'] is None:
+            return [mask]  # it broadcasts as it is
+        return [unreduced(expand_like(mask, node), node)]
+
 
 def _like_this(op: Op, y: Node, a: Node) -> Node:
     """Return a reduction (or its way back) with the attrs of ``y``."""
@@ -101,7 +107,17 @@ class Sum(Reduction, Linear):
         return (unreduced(ct, node),)
 
 
-class Unsum(Linear):
+class _Unreducing(Linear):
+    """Base of the ops that expand a reduced ``a`` to the shape of ``like``."""
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return whether any entry along the reduced axes is marked."""
+        _, like = node.inputs
+        attrs = {'dim': node.attrs['dim'], 'keepdim': node.attrs['keepdim']}
+        return [None if mask is None else Node([expand_like(mask, like)], any_, attrs), None]
+
+
+class Unsum(_Unreducing):
     """A reduced ``a`` expanded to the shape of ``like`` along the reduced axes: the adjoint of ``sum``."""
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -128,7 +144,7 @@ class Mean(Reduction, Linear):
         return (Node([ct, node.inputs[0]], unmean, node.attrs),)
 
 
-class Unmean(Linear):
+class Unmean(_Unreducing):
     """A reduced ``a`` expanded to the shape of ``like`` and divided by the count: the adjoint of ``mean``."""
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -272,6 +288,7 @@ class Argmin(_Position):
 class CumSum(Linear):
     """The running sum along an axis, from the front, or from the back with ``reverse``."""
 
+    axes = ('dim',)
     name = 'cumsum'
 
     def __call__(self, a: Operand, dim: int, reverse: bool = False) -> Node:

@@ -30,6 +30,8 @@ class Where(Op):
     the condition. The cotangent is exactly zero where an operand was not chosen.
     """
 
+    drops = True
+
     def __call__(self, condition: Operand, a: Operand, b: Operand) -> Node:
         inputs = [as_node(condition, self.name)]
         attrs: dict[str, Number] = {}
@@ -86,6 +88,7 @@ class Maximum(Binary):
 
     formula = 'Max(a, b)'
     kernel = torch.maximum
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(a, b), preference(b, a)
@@ -101,6 +104,7 @@ class Minimum(Binary):
 
     formula = 'Min(a, b)'
     kernel = torch.minimum
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(b, a), preference(a, b)
@@ -116,6 +120,7 @@ class Fmax(Binary):
 
     formula = 'Max(a, b)'
     kernel = torch.fmax
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return _shared(ge(a, b), b)
@@ -131,6 +136,7 @@ class Fmin(Binary):
 
     formula = 'Min(a, b)'
     kernel = torch.fmin
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return _shared(le(a, b), b)
@@ -153,6 +159,7 @@ class ClampMin(Binary):
     name = 'clamp_min_tensor'
     formula = 'Max(a, b)'
     kernel = torch.clamp_min
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return ge(a, b), lt(a, b)
@@ -169,6 +176,7 @@ class ClampMax(Binary):
     name = 'clamp_max_tensor'
     formula = 'Min(a, b)'
     kernel = torch.clamp_max
+    drops = True
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return le(a, b), gt(a, b)
@@ -194,6 +202,8 @@ class Clamp(Unary):
     -----
     The cotangent passes at the bounds themselves.
     """
+
+    drops = True
 
     def __call__(self, x: Operand, min: Number | None = None, max: Number | None = None) -> Node:
         if min is None and max is None:

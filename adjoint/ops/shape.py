@@ -22,6 +22,8 @@ __all__ = [
 class _Reshaping(Linear):
     """Base of the ops that keep the entries and their order: the adjoint reshapes back."""
 
+    moves = True
+
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         (a,) = node.inputs
         return (reshape_like(ct, a),)
@@ -40,6 +42,9 @@ class Reshape(_Reshaping):
 
 class ReshapeLike(Linear):
     """``a`` in the shape of ``like``; where both are known to be equal, ``a`` itself."""
+
+    axes = ()
+    moves = True
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
@@ -97,6 +102,8 @@ class ExpandAs3d(Linear):
     The adjoint sums back to the shape of ``a``; nothing flows to ``b``.
     """
 
+    moves = True
+
     name = 'expand_as_3d'
 
     def __call__(self, a: Operand, b: Operand) -> Node:
@@ -114,6 +121,9 @@ class ExpandAs3d(Linear):
 class Transpose(Linear):
     """``a`` with two axes exchanged."""
 
+    axes = ('dim0', 'dim1')
+    moves = True
+
     def __call__(self, a: Operand, dim0: int, dim1: int) -> Node:
         return Node([as_node(a, self.name)], self, {'dim0': dim0, 'dim1': dim1})
 
@@ -127,6 +137,8 @@ class Transpose(Linear):
 
 class Permute(Linear):
     """``a`` with its axes in the order ``dims``, all of them given."""
+
+    moves = True
 
     def __call__(self, a: Operand, *dims: int | Sequence[int]) -> Node:
         return Node([as_node(a, self.name)], self, {'dims': sizes_of(dims)})
@@ -144,6 +156,9 @@ class Permute(Linear):
 class Flip(Linear):
     """``a`` with the order of its entries reversed along ``dims``."""
 
+    axes = ('dims',)
+    moves = True
+
     def __call__(self, a: Operand, *dims: int | Sequence[int]) -> Node:
         return Node([as_node(a, self.name)], self, {'dims': sizes_of(dims)})
 
@@ -157,6 +172,10 @@ class Flip(Linear):
 
 class _Triangle(Linear):
     """Base of ``tril`` and ``triu``, which are their own adjoints."""
+
+    axes = ()
+    moves = True
+    drops = True
 
     def __call__(self, a: Operand, diagonal: int = 0) -> Node:
         return Node([as_node(a, self.name)], self, {'diagonal': diagonal})
@@ -184,6 +203,9 @@ class Triu(_Triangle):
 class Cat(Linear):
     """Tensors joined along an existing axis."""
 
+    axes = ('dim',)
+    moves = True
+
     linear_in = None
 
     def __call__(self, tensors: Sequence[Operand], dim: int = 0) -> Node:
@@ -201,6 +223,9 @@ class Cat(Linear):
 
 class CatPart(Linear):
     """The part of ``a`` that lies where operand ``position`` lies in a concatenation."""
+
+    axes = ('dim',)
+    moves = True
 
     def __call__(self, a: Node, y: Node, position: int) -> Node:
         """Build the node: ``a`` has the shape of the concatenation ``y``."""

@@ -20,6 +20,8 @@ __all__ = [
 class Repeat(Linear):
     """``a`` as often along each axis as ``repeats`` says; missing leading axes are put in."""
 
+    moves = True
+
     def __call__(self, a: Operand, *repeats: int | Sequence[int]) -> Node:
         return Node([as_node(a, self.name)], self, {'repeats': sizes_of(repeats)})
 
@@ -34,6 +36,8 @@ class Repeat(Linear):
 
 class Unrepeat(Linear):
     """The copies in ``a`` summed to the shape of ``like``: the adjoint of ``repeat``."""
+
+    moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
@@ -69,6 +73,8 @@ class Roll(Linear):
     Without axes, the flattened tensor is rolled. ``back`` moves the other way.
     """
 
+    moves = True
+
     def __call__(
         self, a: Operand, shifts: int | Sequence[int], dims: int | Sequence[int] = (), *, back: bool = False
     ) -> Node:
@@ -77,6 +83,8 @@ class Roll(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
+        if a.ndim == 0:
+            return a
         shifts = tuple(-s for s in node.attrs['shifts']) if node.attrs['back'] else node.attrs['shifts']
         return torch.roll(a, shifts, node.attrs['dims'])
 
@@ -86,6 +94,9 @@ class Roll(Linear):
 
 class Rot90(Linear):
     """``a`` turned ``k`` times by a right angle in the plane of two axes, from the first to the second."""
+
+    axes = ('dims',)
+    moves = True
 
     def __call__(self, a: Operand, k: int = 1, dims: Sequence[int] = (0, 1)) -> Node:
         return Node([as_node(a, self.name)], self, {'k': k, 'dims': tuple(dims)})

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import optree
-
 from adjoint.autodiff.gradients import gradients
-from adjoint.transform.staged import Transform
+from adjoint.transform.returned import scalar_in
+from adjoint.transform.staged import ByArguments
 from adjoint.transform.trace import Arguments
 
 __all__ = ['Derivative', 'grad', 'value_and_grad']
 
 
-class Derivative(Transform):
+class Derivative(ByArguments):
     """A function that returns the gradient of another one; made by ``grad`` and ``value_and_grad``."""
 
     def __init__(
@@ -23,37 +22,16 @@ class Derivative(Transform):
         has_aux: bool,
         with_value: bool,
     ) -> None:
-        super().__init__(function)
-        self._single = isinstance(argnums, int)
-        self._argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        self._has_aux = has_aux
+        super().__init__(function, argnums, has_aux=has_aux)
         self._with_value = with_value
 
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-        arguments = Arguments.of(args, kwargs, self._function)
-        return arguments.differentiated(i for own in self._positions(arguments) for i in own)
-
-    def _positions(self, arguments: Arguments) -> list[tuple[int, ...]]:
-        return arguments.positions(self._argnums, self._name)
-
     def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
-        args, kwargs = arguments.unflattened(leaves)
-        returned = self._function(*args, **kwargs)
-        rest: Any = None
-        if self._has_aux:
-            returned, rest = self._pair(returned)
-        value = self._scalar(returned)
-        positions = self._positions(arguments)
-        found = iter(gradients(value, [leaves[i] for own in positions for i in own]))
-        specs = arguments.specs
-        trees = [
-            optree.tree_unflatten(specs[argnum], [next(found) for _ in own])
-            for argnum, own in zip(self._argnums, positions, strict=True)
-        ]
-        result: Any = trees[0] if self._single else tuple(trees)
+        returned, rest = self._returned(arguments, leaves)
+        value = scalar_in(returned, self._name)
+        found = self._arranged(arguments, gradients(value, self._wanted(arguments, leaves)))
         if self._with_value:
-            return ((value, rest), result) if self._has_aux else (value, result)
-        return (result, rest) if self._has_aux else result
+            return ((value, rest), found) if self._has_aux else (value, found)
+        return (found, rest) if self._has_aux else found
 
 
 def grad(

@@ -1,21 +1,18 @@
 """The mechanism of all transforms: trace once for each signature, keep the graph, run it."""
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import optree
-import torch
 
-from adjoint.core.errors import NonDifferentiableError, ShapeError, TensorTypeError
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
-from adjoint.core.operand import as_node
-from adjoint.core.wording import described
 from adjoint.execute.evaluator import Evaluator
+from adjoint.transform.returned import name_of, pair_in
 from adjoint.transform.trace import Arguments, Cache, free_variables, is_value
 
-__all__ = ['Transform']
+__all__ = ['ByArguments', 'Transform']
 
 
 class Transform:
@@ -27,15 +24,9 @@ class Transform:
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        if not callable(function):
-            msg = (
-                f'a function is differentiated, and {function!r} of type {type(function).__name__} is '
-                f'none; for nodes there is gradients(y, [x])'
-            )
-            raise TensorTypeError(msg)
+        self._name = name_of(function)
         functools.update_wrapper(self, function)
         self._function = function
-        self._name: str = getattr(function, '__qualname__', repr(function))
         self._programs: Cache[_Program | None] = Cache()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,53 +75,41 @@ class Transform:
         # A closure over nodes: the call belongs to the graph that they are of.
         return None if free_variables(program.nodes, leaves) else program
 
-    def _pair(self, returned: Any) -> tuple[Any, Any]:
-        """Return the value and what the function returned beside it."""
-        if not isinstance(returned, tuple) or len(cast('tuple[Any, ...]', returned)) != 2:  # noqa: PLR2004
-            msg = f'{self._name} must return (value, auxiliary) with has_aux, and returned {returned!r}'
-            raise TensorTypeError(msg)
-        return cast('tuple[Any, Any]', returned)
 
-    def _scalar(self, returned: Any) -> Node:
-        """Return what the function returned as one scalar node."""
-        if not isinstance(returned, (Node, torch.Tensor, bool, int, float, complex)):
-            msg = (
-                f'{self._name} must return one scalar to be differentiated, and returned '
-                f'{returned!r} of type {type(returned).__name__}; what else it returns goes into a pair '
-                f'(value, auxiliary) with has_aux=True'
-            )
-            raise TensorTypeError(msg)
-        value = as_node(returned, self._name)
-        known = value.type
-        if known is not None and known.shape is not None and known.shape != ():
-            msg = (
-                f'{self._name} must return a scalar to be differentiated, and returned {known}: sum it, '
-                f'or differentiate one entry\n{value.location}'
-            )
-            raise ShapeError(msg)
-        return value
+class ByArguments(Transform):
+    """A transform with respect to some of the positional arguments, ``argnums``."""
 
-    def _outputs(self, returned: Any) -> tuple[list[Node], optree.PyTreeSpec]:
-        """Return what the function returned, in any structure, as nodes that can have derivatives."""
-        leaves, structure = optree.tree_flatten(returned)
-        nodes: list[Node] = []
-        for leaf in leaves:
-            if not isinstance(leaf, (Node, torch.Tensor, bool, int, float, complex)):
-                msg = (
-                    f'{self._name} must return tensors, in tuples, lists and dicts if you like, and '
-                    f'returned {described(leaf)}: what is no tensor goes into a pair (value, auxiliary) '
-                    f'with has_aux=True'
-                )
-                raise TensorTypeError(msg)
-            node = as_node(leaf, self._name)
-            if node.type is not None and not node.type.is_differentiable:
-                msg = (
-                    f'{self._name} returned {node.type}, which has no derivative: return it in a pair '
-                    f'(value, auxiliary) with has_aux=True\n{node.location}'
-                )
-                raise NonDifferentiableError(msg)
-            nodes.append(node)
-        return nodes, structure
+    def __init__(self, function: Callable[..., Any], argnums: int | Sequence[int], *, has_aux: bool) -> None:
+        super().__init__(function)
+        self._single = isinstance(argnums, int)
+        self._argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        self._has_aux = has_aux
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        arguments = Arguments.of(args, kwargs, self._function)
+        return arguments.differentiated(i for own in self._positions(arguments) for i in own)
+
+    def _positions(self, arguments: Arguments) -> list[tuple[int, ...]]:
+        return arguments.positions(self._argnums, self._name)
+
+    def _returned(self, arguments: Arguments, leaves: list[Any]) -> tuple[Any, Any]:
+        """Return what the function returns, and what it returns beside it."""
+        args, kwargs = arguments.unflattened(leaves)
+        returned = self._function(*args, **kwargs)
+        return pair_in(returned, self._name) if self._has_aux else (returned, None)
+
+    def _wanted(self, arguments: Arguments, leaves: list[Any]) -> list[Node]:
+        """Return the nodes of the arguments to differentiate by."""
+        return [leaves[i] for own in self._positions(arguments) for i in own]
+
+    def _arranged(self, arguments: Arguments, flat: Iterable[Any]) -> Any:
+        """Return one thing for each of the wanted nodes in the structure of the arguments."""
+        specs, remaining = arguments.specs, iter(flat)
+        trees = [
+            optree.tree_unflatten(specs[argnum], [next(remaining) for _ in own])
+            for argnum, own in zip(self._argnums, self._positions(arguments), strict=True)
+        ]
+        return trees[0] if self._single else tuple(trees)
 
 
 class _Program:

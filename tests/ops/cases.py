@@ -2,6 +2,8 @@
 
 from tests.ops import (
     cases_attention,
+    cases_basis,
+    cases_batch,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -12,11 +14,13 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_flowing,
     cases_gates,
     cases_index,
     cases_linalg,
     cases_logic,
     cases_loss,
+    cases_masks,
     cases_ordering,
     cases_padding,
     cases_pooling,
@@ -56,6 +60,7 @@ CASES: dict[str, Case] = {
     **cases_logic.CASES,
     **cases_complex_parts.CASES,
     **cases_loss.CASES,
+    **cases_masks.CASES,
     **cases_attention.CASES,
     **cases_embedding.CASES,
     **cases_random.CASES,
@@ -63,4 +68,7 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_batch.CASES,
+    **cases_basis.CASES,
+    **cases_flowing.CASES,
 }

@@ -1,0 +1,134 @@
+"""Where a cotangent of zero could become nan: behind which nodes of a walk it is worth knowing the zeros."""
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+
+from adjoint.autodiff.signs import is_positive
+from adjoint.core.node import Node
+from adjoint.core.op import Op
+from adjoint.ops.arithmetic import add, div, mul, neg, pow_, reciprocal, rsqrt, sqrt, sub
+from adjoint.ops.creation import constant, placeholder
+from adjoint.ops.elementwise import Elementwise, Step
+from adjoint.ops.exponential import log
+from adjoint.ops.linear import Linear
+from adjoint.ops.select import where
+
+__all__ = ['Hazards']
+
+
+class Hazards:
+    """What may go wrong in a walk from some outputs back to the nodes that are differentiated by.
+
+    Each answer is computed once, when it is first asked for: a walk that meets no mask asks nothing.
+
+    Parameters
+    ----------
+    order : sequence of Node
+        All nodes of the graph, inputs first.
+    wanted : collection of Node
+        What is differentiated by.
+    depends : collection of Node
+        The nodes that depend on these, and they themselves.
+    """
+
+    def __init__(self, order: Sequence[Node], wanted: Collection[Node], depends: Collection[Node]) -> None:
+        self._order = order
+        self._wanted = wanted
+        self._depends = depends
+        self._cache: dict[str, set[Node]] = {}
+
+    def near(self, node: Node) -> bool:
+        """Whether the node is entrywise, and its partials or those of one directly behind are no numbers."""
+        return node in self._found('near', lambda: self._chained(lambda n: not _is_affine(n)))
+
+    def near_pole(self, node: Node) -> bool:
+        """Whether the node is entrywise, and it or one directly behind may have an infinite partial."""
+        return node in self._found('near pole', lambda: self._chained(_has_pole))
+
+    def far(self, node: Node) -> bool:
+        """Whether a partial of the node, or of any other behind it, may be infinite or nan."""
+        return node in self._found('far', self._behind)
+
+    def is_suspect(self, node: Node) -> bool:
+        """Whether the value may hold what is not finite: data with holes, or the value at a pole."""
+        return node in self._found('suspect', self._suspects)
+
+    def _found(self, name: str, find: Callable[[], set[Node]]) -> set[Node]:
+        found = self._cache.get(name)
+        if found is None:
+            found = self._cache[name] = find()
+        return found
+
+    def _chained(self, is_hazard: Callable[[Node], bool]) -> set[Node]:
+        found: set[Node] = set()
+        for node in self._order:
+            if node in self._depends and is_entrywise(node):
+                inside = [x for x in node.inputs if x in self._depends]
+                if inside and (is_hazard(node) or not found.isdisjoint(inside)):
+                    found.add(node)
+        return found
+
+    def _behind(self) -> set[Node]:
+        found: set[Node] = set()
+        for node in self._order:
+            if node in self._depends:
+                inside = [x for x in node.inputs if x in self._depends]
+                if inside and (self._is_hazard(node) or not found.isdisjoint(inside)):
+                    found.add(node)
+        return found
+
+    def _is_hazard(self, node: Node) -> bool:
+        if _has_pole(node):
+            return True
+        return not _is_affine(node) and any(self.is_suspect(x) for x in (node, *node.inputs))
+
+    def _suspects(self) -> set[Node]:
+        found: set[Node] = set()
+        for node in self._order:
+            if node.op is placeholder:
+                suspect = node not in self._wanted
+            elif node.op is constant:
+                suspect = not bool(torch.isfinite(node.constant).all())
+            else:
+                suspect = _has_pole(node) or not found.isdisjoint(node.inputs)
+            known = node.type
+            if suspect and not isinstance(node.op, Step) and (known is None or known.is_differentiable):
+                found.add(node)
+        return found
+
+
+def is_entrywise(node: Node) -> bool:
+    """Whether each entry of the value is made from the entries of the operands at its place."""
+    return isinstance(node.op, Elementwise) or node.op is where
+
+
+def _is_affine(node: Node) -> bool:
+    """Whether the partials of an op do not depend on the values of its operands."""
+    op = node.op
+    if isinstance(op, (Linear, Step)) or op in {add, sub, neg, where}:
+        return True
+    is_scaled = op is mul or (op is div and node.attrs.get('side') == 'right')
+    return is_scaled and 'constant' in node.attrs
+
+
+# The ops with a pole at 0, with the position of the operand that has to be positive.
+_AT_ZERO: dict[Op, int] = {div: -1, reciprocal: 0, sqrt: 0, rsqrt: 0, log: 0, pow_: 0}
+
+
+def _has_pole(node: Node) -> bool:
+    """Whether a partial may be infinite at operands that are finite."""
+    op = node.op
+    if not type(op).__module__.startswith('adjoint.'):
+        return not isinstance(op, (Linear, Step))  # nothing is known of it
+    if not any(kink.kind == 'pole' for kink in op.kinks):
+        return False
+    if op is div and node.attrs.get('side') == 'right':
+        return not node.attrs['constant']
+    if op is pow_ and node.attrs.get('side') == 'right' and _is_count(node.attrs['constant']):
+        return False
+    return op not in _AT_ZERO or not is_positive(node.inputs[_AT_ZERO[op]])
+
+
+def _is_count(exponent: object) -> bool:
+    return isinstance(exponent, (int, float)) and exponent >= 0 and exponent == int(exponent)

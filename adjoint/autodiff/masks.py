@@ -1,0 +1,209 @@
+"""Cotangents that are known to be zero in places, so that nothing there is multiplied by infinity.
+
+Where `where` did not choose an operand, its cotangent is zero whatever the numbers are. Multiplied by a
+partial that is infinite or nan there, it would be nan; so it is not multiplied. The walk carries such a
+cotangent as a pair of ``raw`` and ``mask``, which means ``where(mask, raw, 0)``: an entrywise op multiplies
+``raw`` and hands the mask on, and the `where` is written at the end of the entrywise ops, once. Past other
+ops the mask goes by what entries of the operands are needed (`Op.needs`), as long as there is something
+behind that may be infinite (`Hazards`); where there is not, the graph is what it would be without masks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from adjoint.autodiff.hazards import Hazards, is_entrywise
+from adjoint.autodiff.pullback import pullback
+from adjoint.core.node import Node
+from adjoint.core.numbering import Numbering
+from adjoint.ops.contraction import Multilinear
+from adjoint.ops.creation import zeros_like
+from adjoint.ops.elementwise import Elementwise
+from adjoint.ops.linear import sum_to_like
+from adjoint.ops.logic import logical_and, logical_not, logical_or
+from adjoint.ops.masks import any_like
+from adjoint.ops.select import where
+from adjoint.ops.several import pack, plus
+
+__all__ = ['Cotangent', 'Masked', 'Masks']
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A cotangent that is ``raw`` where the mask holds (or does not hold), and zero elsewhere.
+
+    Parameters
+    ----------
+    raw : Node
+        Anything where the cotangent is zero, also nan.
+    mask : Node
+        It broadcasts to the shape of ``raw``.
+    kept : bool
+        Whether ``raw`` counts where the mask holds, or where it does not.
+    """
+
+    raw: Node
+    mask: Node
+    kept: bool = True
+
+
+Cotangent: TypeAlias = Node | Masked
+
+
+class Masks:
+    """The part of a reverse walk that knows zeros.
+
+    Parameters
+    ----------
+    hazards : Hazards
+        Where it is worth knowing them.
+    numbering : Numbering
+        What stands for a node that is built again.
+    nan_safe : bool
+        Whether anything is made of it.
+    """
+
+    def __init__(self, hazards: Hazards, numbering: Numbering, *, nan_safe: bool) -> None:
+        self._hazards = hazards
+        self._numbering = numbering
+        self._nan_safe = nan_safe
+
+    def shared(self, ct: Cotangent) -> Cotangent:
+        """Return what stands for a cotangent."""
+        if isinstance(ct, Node):
+            return self._numbering.of(ct)
+        return Masked(self._numbering.of(ct.raw), self._numbering.of(ct.mask), ct.kept)
+
+    def written(self, ct: Cotangent) -> Node:
+        """Return a cotangent as one node."""
+        if isinstance(ct, Node):
+            return ct
+        return self._numbering.of(where(ct.mask, *((ct.raw, 0.0) if ct.kept else (0.0, ct.raw))))
+
+    def total(self, parts: Sequence[Cotangent]) -> Cotangent:
+        """Return the sum of the cotangents of one node; what is zero in all of them is zero in it."""
+        total = parts[0]
+        for ct in parts[1:]:
+            total = self.shared(self._plus(total, ct))
+        return total
+
+    def _plus(self, a: Cotangent, b: Cotangent) -> Cotangent:
+        if isinstance(a, Node) or isinstance(b, Node):
+            return plus(self.written(a), self.written(b))
+        if a.mask is b.mask:
+            if a.kept == b.kept:
+                return Masked(a.raw + b.raw, a.mask, a.kept)
+            # Each counts where the other does not.
+            return where(a.mask, *((a.raw, b.raw) if a.kept else (b.raw, a.raw)))
+        mask = logical_or(self._as_node(a), self._as_node(b))
+        return Masked(self.written(a) + self.written(b), mask)
+
+    def _as_node(self, ct: Masked) -> Node:
+        """Return the mask that holds where ``raw`` counts."""
+        return ct.mask if ct.kept else self._numbering.of(logical_not(ct.mask))
+
+    def pullback(self, node: Node, ct: Cotangent) -> list[Cotangent | None]:
+        """Return the cotangents of the inputs of a node, with what is known of their zeros."""
+        if isinstance(ct, Node):
+            if not (node.op.drops and self._nan_safe) or ct.op is pack:
+                return [*pullback(node, ct)]
+            return self._dropping(node, ct)
+        if is_entrywise(node):
+            return self._entrywise(node, ct)
+        return self._mixing(node, ct)
+
+    def _dropping(self, node: Node, ct: Node) -> list[Cotangent | None]:
+        """Pull back through an op that leaves entries of its operands out."""
+        found = pullback(node, ct)
+        if node.op is where:
+            return [self._chosen(c, x, None) for x, c in zip(node.inputs, found, strict=True)]
+        matters = self._hazards.near_pole if isinstance(node.op, Elementwise) else self._hazards.far
+        if not any(matters(x) for x in node.inputs):
+            return [*found]
+        return self._known(node, found, node.op.needs(node, None))
+
+    def _known(
+        self, node: Node, found: Sequence[Node | None], masks: Sequence[Node | None]
+    ) -> list[Cotangent | None]:
+        """Return cotangents with their masks, where these are of use."""
+        return [
+            c if c is None or mask is None or not self._hazards.far(x) else Masked(c, mask)
+            for x, c, mask in zip(node.inputs, found, masks, strict=True)
+        ]
+
+    def _mixing(self, node: Node, ct: Masked) -> list[Cotangent | None]:
+        """Pull back through an op that is not entrywise: its operands are known to be needed, or not."""
+        masks = node.op.needs(node, self._as_node(ct))
+        guarded = self._guarded(node, masks) if isinstance(node.op, Multilinear) else node
+        return self._known(node, pullback(guarded, self.written(ct)), masks)
+
+    def _guarded(self, node: Node, masks: Sequence[Node | None]) -> Node:
+        """Return a product whose operands are zero where no entry of it that counts needs them.
+
+        The cotangent of one operand is a sum of products with entries of the other. If one of these is not
+        finite, no entry of the value that is made from it is; so it is needed by none that counts, or the
+        value is not finite anyway.
+        """
+        inputs = [
+            x if mask is None or not self._hazards.is_suspect(x) else where(mask, x, 0.0)
+            for x, mask in zip(node.inputs, masks, strict=True)
+        ]
+        if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+            return node
+        return Node(inputs, node.op, node.attrs, type=node.type)
+
+    def _entrywise(self, node: Node, ct: Masked) -> list[Cotangent | None]:
+        """Pull back through an entrywise op: what is zero stays so, whatever the partials are."""
+        found = pullback(node, ct.raw)
+        if node.op is where:
+            return [self._chosen(c, x, ct) for x, c in zip(node.inputs, found, strict=True)]
+        if not all(_has_known_form(c, x, node) for x, c in zip(node.inputs, found, strict=True)):
+            return self._mixing(node, ct)
+        own: Sequence[Node | None] = [None] * len(found)
+        if node.op.drops and any(self._hazards.near_pole(x) for x in node.inputs):
+            own = node.op.needs(node, None)
+        entries: list[Cotangent | None] = []
+        for x, c, mask in zip(node.inputs, found, own, strict=True):
+            both = ct if mask is None else Masked(ct.raw, logical_and(self._as_node(ct), mask))
+            entries.append(self._entry(c, x, both))
+        return entries
+
+    def _entry(self, found: Node | None, x: Node, ct: Masked) -> Cotangent | None:
+        if found is None or found.op is zeros_like:
+            return found
+        if found.op is sum_to_like and found.inputs[1] is x:
+            return self._summed(Masked(found.inputs[0], ct.mask, ct.kept), x)
+        return self._settled(Masked(found, ct.mask, ct.kept), x)
+
+    def _chosen(self, found: Node | None, x: Node, ct: Masked | None) -> Cotangent | None:
+        """Take the cotangent of an operand of `where` apart, and join its mask with that of the value."""
+        if found is None or found.op is zeros_like or (ct is None and not self._is_carried(x)):
+            return found
+        is_summed = found.op is sum_to_like
+        inner = found.inputs[0] if is_summed else found
+        condition, raw = inner.inputs
+        chosen = Masked(raw, condition, kept='b' in inner.attrs)
+        if ct is not None and (ct.mask, ct.kept) != (chosen.mask, chosen.kept):
+            chosen = Masked(raw, logical_and(self._as_node(ct), self._as_node(chosen)))
+        return self._summed(chosen, x) if is_summed else self._settled(chosen, x)
+
+    def _is_carried(self, x: Node) -> bool:
+        return self._hazards.near(x) or self._hazards.far(x)
+
+    def _settled(self, ct: Masked, x: Node) -> Cotangent:
+        """Return the cotangent of ``x`` with its mask, where that is of use."""
+        return ct if self._is_carried(x) else self.written(ct)
+
+    def _summed(self, ct: Masked, x: Node) -> Cotangent:
+        """Return the cotangent of a broadcast value as that of its operand."""
+        total = sum_to_like(self.written(ct), x)
+        return Masked(total, any_like(self._as_node(ct), x)) if self._is_carried(x) else total
+
+
+def _has_known_form(found: Node | None, x: Node, node: Node) -> bool:
+    """Whether a cotangent is of the shape of the node, or summed from it to the shape of the operand."""
+    if found is None or found.op is zeros_like or len(set(node.inputs)) == 1:
+        return True
+    if found.op is sum_to_like and found.inputs[1] is x:
+        return True
+    return found.type is not None and node.type is not None and found.type.same_sizes(node.type)

@@ -1,0 +1,109 @@
+"""What a run shows of every value: its layout, and whose memory it lies in."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+
+from adjoint.core.node import Node
+
+__all__ = ['Fact', 'Facts', 'is_dense']
+
+
+class Fact(NamedTuple):
+    """The layout of a value; it is the same in every run with the same signature.
+
+    Parameters
+    ----------
+    shape, dtype, device, strides
+        Of the tensor.
+    owns : bool
+        Whether the tensor fills its memory, each place once.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+    strides: tuple[int, ...]
+    owns: bool
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the entries lie one after the other."""
+        return self.owns and all(s >= t for s, t in zip(self.strides, self.strides[1:], strict=False))
+
+    @property
+    def entries(self) -> int:
+        """The number of entries."""
+        return torch.Size(self.shape).numel()
+
+    @property
+    def bytes(self) -> int:
+        """The memory that the entries take."""
+        return self.entries * self.dtype.itemsize
+
+
+class Facts:
+    """What one run shows; filled by the run, node by node.
+
+    Attributes
+    ----------
+    layouts : dict of Node to Fact
+        Of each value whose layout only depends on the signature: those whose types are known as numbers
+        before the run. The size of others may depend on the data.
+    shares : dict of Node to tuple of int
+        Positions of the operands whose memory the value lies in, if any.
+    """
+
+    def __init__(self) -> None:
+        self.layouts: dict[Node, Fact] = {}
+        self.shares: dict[Node, tuple[int, ...]] = {}
+
+    def see(self, node: Node, value: Any, operands: Sequence[Any]) -> None:
+        """Note what the run computed for a node."""
+        memory = _storages(value)
+        everyone = tuple(range(len(operands)))
+        if memory is None:
+            self.shares[node] = everyone
+        else:
+            of_operands = [_storages(x) for x in operands]
+            self.shares[node] = tuple(
+                i for i, theirs in enumerate(of_operands) if theirs is None or not memory.isdisjoint(theirs)
+            )
+        if isinstance(value, torch.Tensor) and memory is not None:
+            known = node.type
+            is_as_known = known is not None and known.shape == value.shape and known.dtype == value.dtype
+            if is_as_known:
+                self.layouts[node] = layout_of(value)
+
+
+def layout_of(value: torch.Tensor) -> Fact:
+    """Return the layout of a tensor with memory of its own or another's."""
+    strides = value.stride()
+    fills = value.untyped_storage().nbytes() == value.numel() * value.element_size()
+    return Fact(
+        tuple(value.shape), value.dtype, value.device, strides, fills and is_dense(value.shape, strides)
+    )
+
+
+def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether a tensor takes each of as many places as it has entries once, in whatever order."""
+    if 0 in shape:
+        return False
+    expected = 1
+    for stride, size in sorted(
+        (stride, size) for stride, size in zip(strides, shape, strict=True) if size > 1
+    ):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _storages(value: Any) -> set[int] | None:
+    """Return the memory that a value lies in; ``None`` where that cannot be told."""
+    parts = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else (value,)
+    try:
+        return {x.untyped_storage()._cdata for x in parts if x is not None}  # noqa: SLF001 the identity of a storage
+    except (AttributeError, NotImplementedError, RuntimeError):
+        return None

@@ -1,0 +1,25 @@
+"""What this room uses of torch that torch does not promise to keep, in one place."""
+
+# ruff: noqa: SLF001
+
+from typing import Any
+
+import torch
+
+__all__ = ['current_transform', 'dispatch_modes', 'is_autocast', 'native', 'set_records']
+
+_inner: Any = torch._C  # pyright: ignore[reportPrivateUsage] there is no public way to any of these
+
+# Whether autocast is on for any device; how many modes watch the dispatcher; the level of the innermost
+# transform of `torch.func`, if any.
+is_autocast = _inner._is_any_autocast_enabled
+dispatch_modes = _inner._len_torch_dispatch_stack
+current_transform = _inner._functorch.maybe_current_level
+
+# Sets whether torch records for its autograd; a context manager would cost as much as a kernel.
+set_records = _inner._set_grad_enabled
+
+
+def native(name: str) -> Any:
+    """Return the kernel behind a function of ``torch.nn.functional`` that checks its arguments in Python."""
+    return getattr(_inner._nn, name)

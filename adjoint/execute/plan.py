@@ -1,0 +1,58 @@
+"""The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from adjoint.core.errors import AdjointError
+from adjoint.execute.executor import Program, Task
+from adjoint.execute.facts import Facts, layout_of
+from adjoint.execute.program import PlannedProgram
+from adjoint.execute.reference import Schedule
+from adjoint.execute.reuse import reused
+from adjoint.execute.steps import steps_of
+from adjoint.execute.typed import typed
+
+__all__ = ['Plan']
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The executor that writes a program.
+
+    The first run with a signature is that of the reference, on the typed graph; it shows where every value
+    lies. The program is written from that.
+
+    Parameters
+    ----------
+    poison : bool
+        Fill memory with garbage when it is free, so that a program that still reads it gives wrong
+        results: for tests.
+    at_first_sight : bool
+        Write it the first time that a signature is seen, and not the second.
+    keep_from : int
+        From how many bytes on a dead value is kept for another: below, allocating costs less.
+    """
+
+    poison: bool = False
+    at_first_sight: bool = False
+    keep_from: int = 1 << 16
+
+    def prepare(
+        self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
+    ) -> tuple[Program, list[torch.Tensor]]:
+        """Run the typed graph, and write its program."""
+        try:
+            made = typed(task, values, sizes)
+        except AdjointError:
+            # What cannot be typed cannot be computed, and the run says so with the values in sight.
+            schedule = Schedule(task, sizes)
+            return schedule, schedule(values)
+        facts = Facts()
+        facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
+        with torch.no_grad():
+            results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
+        plan = steps_of(made, facts)
+        lines = reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+        return PlannedProgram(made, plan, lines, poison=self.poison), results

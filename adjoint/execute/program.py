@@ -1,0 +1,185 @@
+"""A plan as a Python program: its text, its code, and what a failure in it says."""
+
+import keyword
+from collections.abc import Mapping, Sequence
+from types import CodeType, FunctionType
+from typing import Any
+
+import torch
+
+from adjoint.core.errors import AdjointError
+from adjoint.core.node import Node
+from adjoint.execute.executor import Task
+from adjoint.execute.feed import circumstances
+from adjoint.execute.internals import set_records
+from adjoint.execute.reuse import Line
+from adjoint.execute.steps import Steps
+
+__all__ = ['PlannedProgram']
+
+_GARBAGE = 0x5A
+
+
+class _Names:
+    """Names of what a program is made of, each once."""
+
+    def __init__(self) -> None:
+        self.bound: dict[str, object] = {}
+        self._used: set[str] = {'values', 'program', 'poison', '_'}
+        self._of: dict[int, str] = {}
+
+    def new(self, wanted: str) -> str:
+        """Return a name that is not used yet: the wanted one, or one like it."""
+        name = wanted if wanted.isidentifier() and not keyword.iskeyword(wanted) else 'x'
+        count = 1
+        while name in self._used:
+            count += 1
+            name = f'{wanted if wanted.isidentifier() else "x"}_{count}'
+        self._used.add(name)
+        return name
+
+    def expression(self, value: object, hint: str) -> str:
+        """Return the text that stands for a value: itself where that can be written, else a name."""
+        if value is None or value.__class__ in {bool, int, str} or _is_sizes(value):
+            return repr(value)
+        if isinstance(value, float) and value - value == 0:
+            return repr(value)
+        name = self._of.get(id(value))
+        if name is None:
+            name = self.new(_hint(value) or hint)
+            self._of[id(value)] = name
+            self.bound[name] = value
+        return name
+
+
+def _is_sizes(value: object) -> bool:
+    return isinstance(value, tuple) and all(v.__class__ is int for v in value)  # pyright: ignore[reportUnknownVariableType] of anything
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix('torch.')
+    if isinstance(value, torch.Tensor):
+        return 'c'
+    if isinstance(value, Node):
+        return 'node'
+    owner = getattr(value, '__self__', None)
+    if getattr(owner, 'compute', None) is not None:
+        return str(owner.name)  # pyright: ignore[reportOptionalMemberAccess] the op whose method it is
+    return str(getattr(value, '__name__', ''))
+
+
+class PlannedProgram:
+    """A straight-line program over torch kernels.
+
+    Parameters
+    ----------
+    task : Task
+        With types.
+    plan : Steps
+        The values.
+    lines : list of Line
+        The steps with their memory.
+    poison : bool
+        Whether memory that is free is filled with garbage.
+    """
+
+    def __init__(self, task: Task, plan: Steps, lines: Sequence[Line], *, poison: bool) -> None:
+        self._lines = lines
+        self._poison = poison
+        names = _Names()
+        self._names: dict[Node, str] = {}
+        for node, value in plan.held.items():
+            self._names[node] = names.expression(value, 'c')
+        used = {x for line in lines for x in line.step.uses} | set(plan.outputs)
+        for node in task.fed:
+            self._names[node] = names.new(node.given_name or 'x') if node in used else '_'
+        self._head = _unpacking([self._names[node] for node in task.fed])
+        self._body = [self._statement(i, line, names) for i, line in enumerate(lines)]
+        self._tail = f'return [{", ".join(self._names[node] for node in plan.outputs)}]'
+        self._bound = names.bound
+        text = '\n '.join(['def program(values):', self._head, *self._body, self._tail])
+        namespace: dict[str, Any] = {**names.bound, 'poison': _poisoned}
+        exec(compile(text, '<adjoint program>', 'exec'), namespace)  # noqa: S102 made of the lines above
+        function = namespace.pop('program')
+        assert isinstance(function, FunctionType)  # noqa: S101 for the type checker
+        self._code: CodeType = function.__code__
+        self._function = function
+
+    def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Run the program; nothing is recorded for torch's autograd."""
+        records = torch.is_grad_enabled()
+        set_records(False)
+        try:
+            return self._function(values)
+        except Exception as error:
+            self._explain(error)
+            raise
+        finally:
+            set_records(records)
+
+    def _statement(self, i: int, line: Line, names: _Names) -> str:
+        """Return one line of the program; gives its value a name."""
+        step = line.step
+        operands = [self._names.get(x, '_') for x in step.operands]
+        bound = {key: names.expression(value, key) for key, value in step.written.bound.items()}
+        if line.target is not None:
+            bound['out'] = self._names[line.target]
+        name = self._names[step.node] = names.new(f'v{i}')
+        parts = [f'{name} = {line.text.format(*operands, **bound)}']
+        dropped = line.dropped
+        if self._poison and line.dead:
+            parts.append(f'poison({", ".join(self._names[x] for x in line.dead)})')
+        if dropped:
+            parts.append(f'del {", ".join(self._names[x] for x in dropped)}')
+        return '; '.join(parts)
+
+    def _explain(self, error: Exception) -> None:
+        """Add to a failure the node whose line failed."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code is not self._code:
+            trace = trace.tb_next
+        # Line 1 is the head of the function, and line 2 names the values.
+        position = -1 if trace is None else (trace.tb_lineno or 0) - 3
+        if trace is None or isinstance(error, AdjointError) or not 0 <= position < len(self._lines):
+            return
+        step = self._lines[position].step
+        scope: Mapping[str, Any] = {**self._bound, **trace.tb_frame.f_locals}
+        named = zip(step.node.inputs, (self._names.get(x) for x in step.operands), strict=True)
+        error.add_note(circumstances(step.node, {x: scope[name] for x, name in named if name in scope}))
+
+    @property
+    def source(self) -> str:
+        """The program, with the type of every value and the user's line that it comes from."""
+        width = min(max((len(text) for text in self._body), default=0), 72)
+        lines = ['def program(values):', f'    {self._head}']
+        place = ''
+        for text, line in zip(self._body, self._lines, strict=True):
+            location = line.step.node.location
+            here = f'{location.text}  ({location.short})' if location.text else location.short
+            if here != place:
+                lines.append(f'    # {here}')
+                place = here
+            lines.append(f'    {text:<{width}}  # {line.step.node.type or "?"}')
+        lines.append(f'    {self._tail}')
+        constants = [
+            f'{name} = {value!r}'
+            for name, value in self._bound.items()
+            if isinstance(value, torch.Tensor) and value.numel() == 1
+        ]
+        return '\n'.join([*constants, *lines])
+
+
+def _unpacking(names: Sequence[str]) -> str:
+    if not names:
+        return 'pass'
+    return f'({names[0]},) = values' if len(names) == 1 else f'{", ".join(names)} = values'
+
+
+def _poisoned(*dead: torch.Tensor) -> None:
+    """Fill memory that nobody should read any more."""
+    for value in dead:
+        if value.dtype.is_floating_point or value.dtype.is_complex:
+            value.fill_(torch.nan)
+        else:
+            value.fill_(_GARBAGE)

@@ -1,0 +1,158 @@
+"""The steps of a plan: what is computed of a graph, as expressions, and which values share memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adjoint.core.node import Node
+from adjoint.core.op import Op
+from adjoint.core.order import topological_sort
+from adjoint.execute.executor import Task
+from adjoint.execute.facts import Facts
+from adjoint.execute.kernels import contractions, elementwise, shapes
+from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
+
+__all__ = ['Aliases', 'Step', 'Steps', 'steps_of']
+
+_WRITERS: dict[type[Op], Writer] = {
+    **elementwise.TABLE.writers,
+    **shapes.TABLE.writers,
+    **contractions.TABLE.writers,
+}
+
+# Ops of this room compute nothing but their value (a draw of random numbers has its own seed), so that one
+# whose value is not used can go. What others do is not known.
+_PURE = 'adjoint.ops.'
+
+
+class Aliases:
+    """Which values may lie in one memory: disjoint sets of nodes."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Node, Node] = {}
+
+    def of(self, node: Node) -> Node:
+        """Return the node that stands for the set of a node."""
+        parent = self._parent
+        while (above := parent.get(node, node)) is not node:
+            parent[node] = parent.get(above, above)
+            node = above
+        return node
+
+    def join(self, a: Node, b: Node) -> None:
+        """Make one set of two."""
+        a, b = self.of(a), self.of(b)
+        if a is not b:
+            self._parent[a] = b
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One computed value.
+
+    Parameters
+    ----------
+    node : Node
+        Whose value it is.
+    written : Written
+        The expression.
+    operands : list of Node
+        The values that stand for the inputs of the node, in their order.
+    uses : list of Node
+        Those that the expression reads.
+    """
+
+    node: Node
+    written: Written
+    operands: list[Node]
+    uses: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What a plan is written from.
+
+    Parameters
+    ----------
+    steps : list of Step
+        In the order of the run.
+    held : dict of Node to object
+        Constants.
+    outputs : list of Node
+        The values that are returned.
+    aliases : Aliases
+        Which values may share memory.
+    pinned : set of Node
+        Values whose memory is never written to: it is a user's, a constant's, or nobody knows whose.
+    """
+
+    steps: list[Step]
+    held: dict[Node, object]
+    outputs: list[Node]
+    aliases: Aliases
+    pinned: set[Node]
+
+
+def steps_of(task: Task, facts: Facts) -> Steps:
+    """Write the nodes of a typed task as steps; what only served for its shape is gone."""
+    given = frozenset(task.fed)
+    order = [node for node in topological_sort(task.outputs, behind=given) if node not in given]
+    aliases = Aliases()
+    for node in order:
+        for position in facts.shares[node]:
+            aliases.join(node, node.inputs[position])
+    returned = {aliases.of(node) for node in task.outputs}
+    stands_for: dict[Node, Node] = {}
+    held: dict[Node, object] = {}
+    pinned = {*task.fed, *task.outputs}
+    steps: list[Step] = []
+    for node in order:
+        operands = [stands_for.get(x, x) for x in node.inputs]
+        place = Place(
+            node,
+            facts.layouts.get(node),
+            [facts.layouts.get(x) for x in node.inputs],
+            aliases.of(node) in returned,
+        )
+        written = _written(place)
+        if isinstance(written, Same):
+            stands_for[node] = operands[written.position]
+            aliases.join(node, operands[written.position])
+        elif isinstance(written, Held):
+            held[node] = written.value
+            pinned.add(node)
+        else:
+            steps.append(_step(node, written, operands))
+            if not written.is_known:
+                # It may lie in the memory of any operand, or in memory that the op keeps.
+                pinned.add(node)
+                for x in operands:
+                    aliases.join(node, x)
+    outputs = [stands_for.get(node, node) for node in task.outputs]
+    return Steps(_needed(steps, outputs), held, outputs, aliases, {aliases.of(node) for node in pinned})
+
+
+def _written(place: Place) -> Written | Same | Held:
+    op = place.node.op
+    writer = _WRITERS.get(type(op))
+    written = elementwise.write_elementwise(place) if writer is None else writer(place)
+    if written is not None:
+        return written
+    listed = ', '.join(f'{{{i}}}' for i in range(len(place.node.inputs)))
+    bound: dict[str, object] = {'compute': op.compute, 'node': place.node}
+    return Written(f'{{compute}}({{node}}, [{listed}])', bound, is_known=False)
+
+
+def _step(node: Node, written: Written, operands: list[Node]) -> Step:
+    uses = operands if written.uses is None else [operands[i] for i in written.uses]
+    return Step(node, written, operands, uses)
+
+
+def _needed(steps: Sequence[Step], outputs: Sequence[Node]) -> list[Step]:
+    """Return the steps that an output needs, or that do more than compute a value."""
+    wanted = set(outputs)
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if step.node in wanted or not type(step.node.op).__module__.startswith(_PURE):
+            wanted.update(step.uses)
+            kept.append(step)
+    return kept[::-1]

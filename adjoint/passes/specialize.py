@@ -1,0 +1,130 @@
+"""Specialisation: a graph for values of given types, all of which are then known."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from adjoint.core.errors import ShapeError
+from adjoint.core.extent import extents_of, names_in, resolved_attrs, value_of
+from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
+from adjoint.core.source import ambient_site, enter_site, leave_sites
+from adjoint.core.tensor_type import TensorType
+from adjoint.ops.creation import placeholder
+
+__all__ = ['Specialized', 'bound_sizes', 'specialized']
+
+
+class Specialized(NamedTuple):
+    """A graph for values of given types.
+
+    Parameters
+    ----------
+    nodes : list of Node
+        What stands in the place of each of the given ones.
+    variables : dict of Node to Node
+        The variables of that graph, by the nodes that values are given for.
+    """
+
+    nodes: list[Node]
+    variables: dict[Node, Node]
+
+
+def specialized(nodes: Iterable[Node], types: Mapping[Node, TensorType]) -> Specialized:
+    """Return the graph of some nodes for inputs of given types.
+
+    Every type is inferred again, and sizes by name become numbers. Ops that only fit shapes are still
+    there; :func:`optimize` takes them out.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+        The outputs of the graph.
+    types : mapping of Node to TensorType
+        Of the values that will be given: for variables, and for inner nodes, behind which nothing is
+        needed then.
+
+    Returns
+    -------
+    Specialized
+        The nodes, and the variables that stand for the keys of ``types``.
+
+    Raises
+    ------
+    ShapeError
+        An op cannot work on operands of these types, or a name stands for two sizes.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> from adjoint.core.tensor_type import TensorType
+    >>> x, w = ad.Variable('x'), ad.Variable('w')
+    >>> g, = ad.gradients(ad.sin(x * w), [w])
+    >>> known = specialized([g], {x: TensorType((3,), torch.float32), w: TensorType((), torch.float32)})
+    >>> known.nodes
+    [<Node sum_to_like(mul, w): float32[]>]
+    """
+    wanted = list(nodes)
+    sizes = bound_sizes(types)
+    made: dict[Node, Node] = {}
+    variables: dict[Node, Node] = {}
+    outside = ambient_site()
+    try:
+        for node in topological_sort(wanted, behind=types):
+            known = types.get(node)
+            if known is not None:
+                made[node] = variables[node] = _typed(node, known)
+            else:
+                made[node] = _inferred(node, [made[x] for x in node.inputs], sizes)
+    finally:
+        leave_sites(outside)
+    return Specialized([made[node] for node in wanted], variables)
+
+
+def bound_sizes(types: Mapping[Node, TensorType]) -> dict[str, int]:
+    """Return the sizes by name that the types of values give numbers.
+
+    Raises
+    ------
+    ShapeError
+        A name stands for two sizes.
+    """
+    sizes: dict[str, int] = {}
+    for node, given in types.items():
+        named = None if node.type is None else node.type.shape
+        for name, size in zip(named or (), given.shape or (), strict=False):
+            if isinstance(name, str) and isinstance(size, int) and sizes.setdefault(name, size) != size:
+                msg = f"'{name}' is {sizes[name]} elsewhere, and {size} in '{node}'\n{node.location}"
+                raise ShapeError(msg)
+    return sizes
+
+
+def _typed(node: Node, known: TensorType) -> Node:
+    """Return the variable of this type in the place of a node that a value is given for."""
+    if node.op is placeholder and node.type == known:
+        return node
+    return node.restored([], placeholder, {}, node.given_name or node.name, node.site, known)
+
+
+def _inferred(node: Node, inputs: list[Node], sizes: Mapping[str, int]) -> Node:
+    """Return a node with these inputs, its type inferred from theirs."""
+    attrs = resolved_attrs(node.attrs, sizes) if sizes and extents_of(node.attrs) else node.attrs
+    is_same = attrs is node.attrs and all(a is b for a, b in zip(inputs, node.inputs, strict=True))
+    if node.op is placeholder or (is_same and (node.type is not None and node.type.is_static)):
+        return node
+    enter_site(node.site)
+    made = Node(inputs, node.op, attrs, node.given_name)
+    if made.type is not None or node.type is None:
+        return made
+    return node.restored(
+        inputs, node.op, dict(attrs), node.given_name, node.site, _numbered(node.type, sizes)
+    )
+
+
+def _numbered(known: TensorType, sizes: Mapping[str, int]) -> TensorType:
+    """Return a type with numbers for the sizes that have one."""
+    if known.shape is None:
+        return known
+    shape = [
+        value_of(s, sizes) if isinstance(s, str) and names_in([s]) <= sizes.keys() else s for s in known.shape
+    ]
+    return known._replace(shape=tuple(shape))

@@ -1,0 +1,147 @@
+"""``jacobian`` and ``hessian``: all first and all second derivatives of a plain Python function."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optree
+
+from adjoint.autodiff.jacobians import Mode, jacobian_blocks
+from adjoint.transform.returned import outputs_in
+from adjoint.transform.staged import ByArguments
+from adjoint.transform.trace import Arguments
+
+__all__ = ['Jacobian', 'hessian', 'jacfwd', 'jacobian', 'jacrev']
+
+
+class Jacobian(ByArguments):
+    """A function that returns the Jacobian of another one; made by ``jacobian`` and ``hessian``."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        argnums: int | Sequence[int],
+        mode: Mode | None,
+        *,
+        has_aux: bool,
+        holomorphic: bool,
+    ) -> None:
+        super().__init__(function, argnums, has_aux=has_aux)
+        self._mode: Mode | None = mode
+        self._holomorphic = holomorphic
+
+    def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
+        returned, rest = self._returned(arguments, leaves)
+        ys, structure = outputs_in(returned, self._name)
+        xs = self._wanted(arguments, leaves)
+        blocks = jacobian_blocks(ys, xs, self._mode, holomorphic=self._holomorphic)
+        result = optree.tree_unflatten(structure, [self._arranged(arguments, row) for row in blocks])
+        return (result, rest) if self._has_aux else result
+
+
+def jacobian(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    mode: Mode | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Jacobian:
+    """Return a function that gives the Jacobian of a function: all derivatives of all entries.
+
+    Parameters
+    ----------
+    function : callable
+        As for :func:`grad`, except that it returns tensors of any shapes, in any structure.
+    argnums : int or sequence of int
+        The positional arguments to differentiate by.
+    mode : {'forward', 'reverse'}, optional
+        One pass for each entry of the arguments, or one for each entry of what the function returns. They
+        run as one batch. By default what takes fewer passes.
+    has_aux : bool
+        Whether the function returns a pair of its value and anything else; the result is then a pair too.
+    holomorphic : bool
+        That a function from complex to complex tensors is holomorphic, so that its derivative is one
+        complex number.
+
+    Returns
+    -------
+    Jacobian
+        With the parameters of ``function``. In the place of each tensor that the function returns stands
+        the structure of the argument, for several ``argnums`` a tuple of them, whose tensors have the axes of
+        the output followed by those of the input.
+
+    Raises
+    ------
+    TensorTypeError, NonDifferentiableError
+        When it is called: something is not floating or complex; or a complex function is not said to be
+        holomorphic.
+
+    Notes
+    -----
+    Of a real output by a complex argument, each row is a gradient by torch's convention, ready for descent.
+    Of a complex output by a real argument, an entry is the derivative of its real part, plus i times that
+    of its imaginary part.
+
+    Examples
+    --------
+    >>> import torch
+    >>> jacobian(lambda x, a: {'y': a * x ** 2})(torch.tensor([1.0, 2.0]), 3.0)
+    {'y': tensor([[ 6.,  0.],
+            [ 0., 12.]])}
+    """
+    return Jacobian(function, argnums, mode, has_aux=has_aux, holomorphic=holomorphic)
+
+
+def jacfwd(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Jacobian:
+    """Return ``jacobian(function, argnums, mode='forward')``, by the name that torch and JAX give it."""
+    return Jacobian(function, argnums, 'forward', has_aux=has_aux, holomorphic=holomorphic)
+
+
+def jacrev(
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Jacobian:
+    """Return ``jacobian(function, argnums, mode='reverse')``, by the name that torch and JAX give it."""
+    return Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=holomorphic)
+
+
+def hessian(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+) -> Jacobian:
+    """Return a function that gives all second derivatives of a function, forward over reverse.
+
+    Parameters
+    ----------
+    function, argnums, has_aux
+        As for :func:`jacobian`; most often the function returns one scalar.
+
+    Returns
+    -------
+    Jacobian
+        With the parameters of ``function``. For a scalar function of one tensor a tensor with its axes
+        twice; otherwise, in the place of each tensor that the function returns, the structure of the
+        arguments, and in the place of each tensor of it the structure of the arguments again.
+
+    Raises
+    ------
+    TensorTypeError, NonDifferentiableError
+        As for :func:`jacobian`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> hessian(lambda x: torch.prod(x) ** 2)(torch.tensor([1.0, 2.0]))
+    tensor([[8., 8.],
+            [8., 2.]])
+    """
+    first = Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=False)
+    return Jacobian(first, argnums, 'forward', has_aux=has_aux, holomorphic=False)

@@ -1,0 +1,286 @@
+"""Gradients behind masks are right, with values from mpmath; without masks the graphs stay as they are."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import mpmath
+import pytest
+import torch
+
+import adjoint as ad
+from adjoint.ops.embedding import embedding
+from adjoint.ops.padding import pad
+from tests.ops.case import t
+
+INF, NAN = math.inf, math.nan
+
+
+@dataclass(frozen=True)
+class Masked:
+    """A sum of an entrywise function over the entries where a mask holds.
+
+    Parameters
+    ----------
+    build
+        From the variable to the node.
+    at
+        The values of the variable; some of them are where the function has a pole.
+    smooth
+        The function of one entry near another one, for mpmath.
+    counts
+        Whether an entry counts.
+    """
+
+    build: Callable[[ad.Node], ad.Node]
+    at: Sequence[float]
+    smooth: Callable[[Any, float], Any]
+    counts: Callable[[float], bool] = field(default=lambda x: x > 0)
+
+
+def _norm(x: ad.Node) -> ad.Node:
+    squares = ad.sum(x[:, None] * x[:, None], -1, keepdim=True)
+    return ad.where(squares > 0, x[:, None] / ad.sqrt(squares), 0)
+
+
+def _log(x: Any, _: float) -> Any:
+    return mpmath.log(x)
+
+
+def _sqrt(x: Any, _: float) -> Any:
+    return mpmath.sqrt(x)
+
+
+ENTRYWISE = {
+    'log': Masked(lambda x: ad.where(x > 0, ad.log(x), 0), (0, -1, 0.5, 3), _log),
+    'sqrt, sliced': Masked(
+        lambda x: ad.where(x > 0, ad.sqrt(x), 0)[1:], (9, 0, 0.5), _sqrt, lambda x: 0 < x < 9
+    ),
+    'sqrt, sliced alone': Masked(lambda x: ad.sqrt(x)[1:], (0, 0.5, 2), _sqrt),
+    'the other operand': Masked(lambda x: ad.where(x <= 0, 0, ad.log(x)), (0, 0.5, 3), _log),
+    'a chain': Masked(
+        lambda x: ad.where(x > 0, ad.exp(2 * ad.log(ad.sqrt(x))) / x**1.5, 0),
+        (0, 0.5, 3),
+        lambda x, _: x**-0.5,
+    ),
+    'a product': Masked(
+        lambda x: ad.where(x > 0, x * ad.log(x), 0), (0, 0.5, 3), lambda x, _: x * mpmath.log(x)
+    ),
+    'two masks': Masked(
+        lambda x: ad.where(x > 0, ad.log(x), 0) + ad.where(x > 0.5, ad.log(x), 0),
+        (0, 0.25, 3),
+        lambda x, at: mpmath.log(x) * (2 if at > 0.5 else 1),
+    ),
+    'one in the other': Masked(
+        lambda x: ad.where(x > 0, ad.where(x > 1, 1 / (x - 1), ad.log(x)), 0),
+        (0, 0.25, 1, 3),
+        lambda x, at: 1 / (x - 1) if at > 1 else mpmath.log(x),
+    ),
+    'both branches': Masked(
+        lambda x: ad.where(x > 0, ad.log(x), ad.log(-x)), (-2, -0.5, 3), lambda x, _: mpmath.log(abs(x)), bool
+    ),
+    'transposed': Masked(
+        lambda x: ad.where(x[None] > 0, ad.transpose(ad.log(x[:, None]), 0, 1), 0), (0, 0.5, 3), _log
+    ),
+    'reshaped': Masked(
+        lambda x: ad.where(x > 0, ad.reshape(ad.reshape(ad.log(x), -1, 1), -1), 0),
+        (0, 0.5, 3, -1),
+        _log,
+    ),
+    'joined': Masked(
+        lambda x: ad.where(x[1:] > 0, ad.cat([ad.log(x[1:3]), ad.sqrt(x[3:])]), 0),
+        (5, 0, 0.5, 3, 0),
+        lambda x, at: mpmath.log(x) if at == 0.5 else mpmath.sqrt(x),
+        lambda x: 0 < x < 5,
+    ),
+    'padded': Masked(
+        lambda x: ad.where(pad(x, (1, 1)) > 0, pad(ad.log(x), (1, 1)), 0), (0, 0.5, 3), _log
+    ),
+    'a reduction': Masked(
+        lambda x: ad.where(x > 0, ad.sum(ad.log(ad.expand_as(x[:, None], x[:, None])), 1), 0),
+        (0, 0.5, 3),
+        _log,
+    ),
+    'relu': Masked(lambda x: ad.relu(ad.log(x)), (0, 0.5, 3), _log, lambda x: x > 1),
+    'clamp': Masked(lambda x: ad.clamp(ad.sqrt(x), 1, 5), (0, 0.5, 3), _sqrt, lambda x: x > 1),
+    'maximum': Masked(lambda x: ad.maximum(ad.sqrt(x), 1), (0, 0.5, 3), _sqrt, lambda x: x > 1),
+    'minimum': Masked(lambda x: ad.minimum(ad.log(x), -5), (0.001, 3), _log, lambda x: x < 0.002),
+    'nan_to_num': Masked(lambda x: torch.nan_to_num(ad.log(x)), (0, 0.5, 3), _log),
+    'norm': Masked(_norm, (0, 0.5, -3), lambda x, _: x / abs(x), bool),
+}  # fmt: skip
+
+
+def derivatives(case: Masked, order: int) -> list[float]:
+    with mpmath.workdps(40):
+        return [
+            float(mpmath.diff(lambda z, at=at: case.smooth(z, at), at, order)) if case.counts(at) else 0.0
+            for at in case.at
+        ]
+
+
+def variable(value: torch.Tensor, kind: str) -> ad.Node:
+    if kind == 'untyped':
+        return ad.Variable('x')
+    return ad.Variable('x', ('n',) if kind == 'named' else value.shape, value.dtype)
+
+
+@pytest.mark.parametrize('kind', ['untyped', 'typed', 'named'])
+@pytest.mark.parametrize('name', ENTRYWISE)
+def test_what_is_masked_has_no_part_in_the_gradient(name: str, kind: str) -> None:
+    case = ENTRYWISE[name]
+    at = t(case.at)
+    x = variable(at, kind)
+    first, second = t(derivatives(case, 1)), t(derivatives(case, 2))
+    (g,) = ad.gradients(case.build(x), [x])
+    (h,) = ad.gradients(g, [x])
+    got, again = ad.Evaluator([g, h]).run({x: at})
+    torch.testing.assert_close(got, first, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(again, second, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', ENTRYWISE)
+def test_functions_too(name: str) -> None:
+    case = ENTRYWISE[name]
+    got = ad.grad(lambda x: ad.sum(case.build(x)))(t(case.at))
+    torch.testing.assert_close(got, t(derivatives(case, 1)), rtol=1e-12, atol=1e-12)
+
+
+def test_it_can_be_switched_off() -> None:
+    x = ad.Variable('x')
+    (g,) = ad.gradients(ad.where(x > 0, ad.log(x), 0), [x], nan_safe=False)
+    (got,) = ad.Evaluator([g]).run({x: t([0.0, 2.0])})
+    assert got.isnan().tolist() == [True, False]
+
+
+# Data with holes: the rows or entries that are nan are masked after they were used.
+
+ROWS = t([[1.0, 2.0, -1.0], [NAN, NAN, 0.5], [0.3, -0.2, 2.0]])
+WHOLE = ROWS[[0, 2]]
+W, V = t([[0.5, -0.3], [0.2, 0.7], [-0.4, 0.1]]), t([[0.6, -1.1], [0.9, 0.4]])
+
+
+def _net(x: Any, w: Any, v: Any) -> Any:
+    return (torch.tanh(x @ w) @ v) ** 2
+
+
+@pytest.mark.parametrize('kind', ['untyped', 'typed', 'named'])
+def test_rows_that_are_missing_have_no_part_in_the_gradients_of_weights(kind: str) -> None:
+    x, w, v = (
+        ad.Variable(n, None if kind == 'untyped' else s, None if kind == 'untyped' else torch.float64)
+        for n, s in (('x', ('n', 3) if kind == 'named' else (3, 3)), ('w', (3, 2)), ('v', (2, 2)))
+    )
+    missing = torch.isnan(x[:, :1])
+    loss = ad.sum(ad.where(missing, 0, _net(x, w, v)))
+    got = ad.Evaluator(ad.gradients(loss, [w, v])).run({x: ROWS, w: W, v: V})
+    with torch.enable_grad():
+        leaves = [W.clone().requires_grad_(), V.clone().requires_grad_()]
+        expected = torch.autograd.grad(_net(WHOLE, *leaves).sum(), leaves)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
+
+
+def test_rows_that_are_left_out_by_an_index_too() -> None:
+    w, v = ad.Variable('w'), ad.Variable('v')
+    x = ad.constant(ROWS)
+    loss = ad.sum(_net(x, w, v)[torch.tensor([0, 2])])
+    got = ad.Evaluator(ad.gradients(loss, [w, v])).run({w: W, v: V})
+    with torch.enable_grad():
+        leaves = [W.clone().requires_grad_(), V.clone().requires_grad_()]
+        expected = torch.autograd.grad(_net(WHOLE, *leaves).sum(), leaves)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-13, atol=1e-13)
+
+
+def test_targets_that_are_missing() -> None:
+    w = ad.Variable('w', (3,), torch.float64)
+    x, target = t([[1.0, 2, 3], [0, 1, 0], [2, 0, 1]]), t([1.0, NAN, -2])
+    wrong = (ad.constant(x) @ w - target) ** 2
+    seen = torch.isnan(ad.constant(target))
+    mean = ad.sum(ad.where(seen, 0, wrong)) / 2
+    (got,) = ad.Evaluator(ad.gradients(mean, [w])).run({w: t([1.0, 1, 1])})
+    residual = x[[0, 2]].sum(1) - target[[0, 2]]
+    torch.testing.assert_close(got, residual @ x[[0, 2]], rtol=1e-14, atol=0)
+
+
+def test_a_masked_logsumexp_of_what_is_infinite() -> None:
+    x = ad.Variable('x', (2, 3), torch.float64)
+    at = t([[0.0, 1, 4], [0, 0, 2]])
+    kept = x > 0
+    y = ad.sum(ad.logsumexp(ad.where(kept, ad.log(x), -INF), 1))
+    (got,) = ad.Evaluator(ad.gradients(y, [x])).run({x: at})
+    # log(sum of x) over what is kept
+    torch.testing.assert_close(got, t([[0, 0.2, 0.2], [0, 0, 0.5]]), rtol=1e-14, atol=0)
+
+
+# What it costs.
+
+
+def count(nodes: Sequence[ad.Node]) -> int:
+    return len(ad.topological_sort(nodes))
+
+
+def both(y: ad.Node, wanted: Sequence[ad.Node]) -> tuple[int, int]:
+    """Nodes of the gradients with and without."""
+    return count(ad.gradients(y, wanted)), count(ad.gradients(y, wanted, nan_safe=False))
+
+
+def attention(ids: ad.Node, weights: dict[str, ad.Node], mask: ad.Node | None) -> ad.Node:
+    x = embedding(weights['table'], ids)
+    for layer in range(2):
+        q, k, v = (ad.layernorm(x, (8,)) @ weights[f'{n}{layer}'] for n in 'qkv')
+        scores = q @ ad.transpose(k, -2, -1) / 8**0.5
+        if mask is not None:
+            scores = ad.where(mask, scores, -INF)
+        x = x + ad.softmax(scores) @ v
+        x = x + ad.relu(x @ weights[f'up{layer}']) @ weights[f'down{layer}']
+    return ad.log_softmax(x @ ad.transpose(weights['table'], 0, 1))
+
+
+@pytest.mark.parametrize('masked', [False, True])
+def test_causal_attention_and_a_masked_loss_cost_nothing(masked: bool) -> None:
+    ids = ad.Variable('ids', (3, 5), torch.int64)
+    shapes = {'q': (8, 8), 'k': (8, 8), 'v': (8, 8), 'up': (8, 16), 'down': (16, 8)}
+    weights = {
+        f'{n}{layer}': ad.Variable(f'{n}{layer}', s, torch.float64)
+        for layer in range(2)
+        for n, s in shapes.items()
+    }
+    weights['table'] = ad.Variable('table', (11, 8), torch.float64)
+    causal = ad.constant(torch.ones(5, 5, dtype=torch.bool).tril()) if masked else None
+    out = attention(ids, weights, causal)
+    if masked:
+        out = ad.where((ids > 2)[:, :, None], out, 0)
+    with_it, without = both(ad.sum(out[..., 0]), list(weights.values()))
+    assert with_it == without
+
+
+def test_a_mask_before_a_pole_moves_its_where() -> None:
+    x = ad.Variable('x', (4,), torch.float64)
+    assert both(ad.where(x > 0, ad.log(x), 0), [x]) == (7, 7)
+    chain = ad.sin(x)
+    for _ in range(10):
+        chain = ad.log(chain)
+    assert len(set(both(ad.where(x > 0, chain, 0), [x]))) == 1
+
+
+def test_hand_written_norms_do_not_count_as_poles() -> None:
+    x, w = ad.Variable('x', ('n', 4), torch.float64), ad.Variable('w', (4, 4), torch.float64)
+    h = embedding(w, ad.Variable('i', ('n',), torch.int64))
+    apart = h - ad.mean(h, -1, keepdim=True)
+    for root in (
+        1 / ad.sqrt(ad.mean(apart**2, -1, keepdim=True) + 1e-5),
+        ad.rsqrt(1e-5 + ad.mean(apart * apart, -1, True)),
+    ):
+        y = ad.where(x > 0, apart * root @ w, 0)
+        with_it, without = both(ad.sum(y), [w])
+        assert with_it == without
+
+
+def test_a_mask_over_a_deep_chain() -> None:
+    x = ad.Variable('x')
+    y = x
+    for _ in range(20_000):
+        y = ad.sin(y)
+    (g,) = ad.gradients(ad.where(x > 0, ad.log(y), 0), [x])
+    assert count([g]) < 130_000

@@ -1,0 +1,134 @@
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+
+import adjoint as ad
+from adjoint.core.errors import RuleError, TensorTypeError
+from adjoint.core.node import Node
+from adjoint.core.op import Op
+from adjoint.passes import pipeline
+from adjoint.passes.pipeline import optimize, optimized
+from adjoint.passes.rewrite import BITWISE, Family, Rewrite, rewrite
+from adjoint.passes.walk import rewritten
+
+F64 = torch.float64
+
+
+def one(*rewrites: Rewrite) -> Mapping[Op, Sequence[Rewrite]]:
+    return Family('one', '', rewrites).table({'bitwise'})
+
+
+@rewrite(ad.sin, exactness=BITWISE, examples=())
+def sin_is_cos(y: Node) -> Node:
+    """Wrong."""
+    return ad.cos(y.inputs[0])
+
+
+@rewrite(ad.cos, exactness=BITWISE, examples=())
+def cos_is_sin(y: Node) -> Node:
+    """Wrong."""
+    return ad.sin(y.inputs[0])
+
+
+@rewrite(ad.sin, exactness=BITWISE, examples=())
+def sin_is_sum(y: Node) -> Node:
+    """Wrong, of another type."""
+    return ad.sum(y.inputs[0])
+
+
+@rewrite(ad.sin, exactness=BITWISE, examples=())
+def sin_is_other(_: Node) -> Node:
+    """Asks for another variable."""
+    return ad.Variable('other', (3,), F64)
+
+
+def x3() -> Node:
+    return ad.Variable('x', (3,), F64)
+
+
+def test_new_nodes_carry_name_line_and_who_made_them():
+    x = x3()
+    y = Node([x], ad.sin, name='wave')
+    walked = rewritten([y * 2], one(sin_is_cos))
+    (made,) = walked.nodes[0].inputs
+    assert (made.op, made.name, made.location) == (ad.cos, 'wave', y.location)
+    assert walked.made_by == {made: sin_is_cos}
+
+
+def test_what_nothing_fits_stays_the_same_object():
+    x = x3()
+    y = ad.exp(x)
+    assert rewritten([y], one(sin_is_cos)).nodes == [y]
+    assert optimize([y]) == [y]
+
+
+def test_rewrites_that_undo_each_other_are_an_error():
+    with pytest.raises(RuleError, match=r'undo each other without end: (sin_is_cos|cos_is_sin)'):
+        rewritten([ad.sin(x3())], one(sin_is_cos, cos_is_sin))
+
+
+def test_rewrite_to_another_type_is_an_error():
+    with pytest.raises(RuleError, match=r'sin_is_sum put float64\[\] in the place of float64\[3\]'):
+        rewritten([ad.sin(x3())], one(sin_is_sum))
+
+
+def with_families(monkeypatch: pytest.MonkeyPatch, *rewrites: Rewrite) -> None:
+    monkeypatch.setattr(pipeline, 'FAMILIES', (Family('wrong', '', rewrites),))
+
+
+def test_new_variable_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    with_families(monkeypatch, sin_is_other)
+    with pytest.raises(RuleError, match="pass wrong asks for a variable 'other'"):
+        optimize([ad.sin(x3())])
+
+
+def test_comparison_names_the_pass_that_changed_a_value(monkeypatch: pytest.MonkeyPatch):
+    with_families(monkeypatch, sin_is_cos)
+    x = x3()
+    assert optimize([ad.sin(x)])[0].op is ad.cos
+    with pytest.raises(
+        RuleError, match=r'pass wrong changed 3 entries, the first from 0\.0 to 1\.0: output 0, node'
+    ):
+        optimize([ad.sin(x)], compare_on={x: torch.zeros(3, dtype=F64)})
+
+
+def test_kept_node_stays_and_nothing_looks_behind_it():
+    x = x3()
+    h = ad.sin(x)
+    kept = ad.alias(h)
+    y = ad.conj(ad.Node([kept], ad.conj))
+    (made,) = optimize([y], final=True, keep=[kept])
+    assert made is kept
+    assert optimize([y], final=True) == [h]
+
+
+def test_marks_stay_unless_the_graph_is_only_run():
+    x = ad.Variable('x')
+    y = ad.detach(ad.alias(x))
+    assert optimize([y]) == [y]
+    assert optimize([y], final=True) == [x]
+
+
+def test_level_none_does_nothing():
+    x = ad.Variable('x')
+    y = ad.sin(x) + ad.sin(x)
+    assert optimize([y], 'none') == [y]
+
+
+def test_unknown_level_is_refused():
+    with pytest.raises(
+        ValueError, match="a level is one of 'none', 'bitwise', 'default', 'fast', and got 'O3'"
+    ):
+        optimize([], 'O3')
+
+
+def test_one_node_is_refused():
+    with pytest.raises(TensorTypeError, match=r'write optimize\(\[y\]\)'):
+        optimize(ad.Variable('x'))
+
+
+def test_steps_say_what_was_done():
+    x = x3()
+    y = ad.transpose(ad.transpose(ad.sin(x) * ad.sin(x), 0, 0), 0, 0)
+    assert [(s.name, s.applied) for s in optimized([y]).steps] == [('sharing', 1), ('views', 2)]

@@ -1,0 +1,43 @@
+"""Every rewrite does what it says: it fits its examples, and keeps their values as exactly as it promises."""
+
+import pytest
+import torch
+
+import adjoint as ad
+from adjoint.core.tensor_type import TensorType
+from adjoint.passes.marks import MARKS
+from adjoint.passes.pipeline import FAMILIES
+from adjoint.passes.rewrite import Family, Rewrite
+from adjoint.passes.specialize import specialized
+from adjoint.passes.walk import rewritten
+from tests.passes.drawn import bits_differ, built, drawn, examples_of, named, variables_of
+
+ALL = [rewrite for family in (MARKS, *FAMILIES) for rewrite in family.rewrites]
+BITWISE = [pair for pair in examples_of(ALL) if pair[0].exactness.kind == 'bitwise']
+DRAWS = 30
+
+
+@pytest.mark.parametrize('pair', BITWISE, ids=named)
+def test_bitwise_rewrite_changes_no_bit(pair: tuple[Rewrite, str]):
+    rewrite, example = pair
+    variables = variables_of(example)
+    untyped = built(example, variables)
+    generator = torch.Generator().manual_seed(7)
+    table = Family('one', '', (rewrite,)).table({'bitwise'})
+    for draw in range(DRAWS):
+        feed = {v: drawn(name, generator, 0.4 * (draw % 3) / 2) for name, v in variables.items()}
+        known = specialized([untyped], {v: TensorType.of(value) for v, value in feed.items()})
+        walked = rewritten(known.nodes, table)
+        assert rewrite in walked.made_by.values() or walked.applied, 'the rewrite does not fit its example'
+        values = {known.variables[v]: value for v, value in feed.items() if v in known.variables}
+        (before,) = ad.Evaluator(known.nodes).run(values)
+        (after,) = ad.Evaluator(walked.nodes).run(values)
+        assert before.dtype == after.dtype
+        assert before.shape == after.shape
+        assert not bits_differ(before, after).any(), (before, after)
+
+
+def test_names_are_unique_and_say_what_is_done():
+    names = [rewrite.name for rewrite in ALL]
+    assert len(names) == len(set(names))
+    assert all(rewrite.summary.endswith('.') for rewrite in ALL)

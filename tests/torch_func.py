@@ -1,0 +1,18 @@
+"""The transforms of torch, as witnesses: loaded once, past what they warn of."""
+
+import warnings
+from typing import Any
+
+import torch
+
+__all__ = ['hessian', 'jvp', 'vjp']
+
+# Their results have one length or another, by their arguments.
+hessian: Any = torch.func.hessian
+jvp: Any = torch.func.jvp
+vjp: Any = torch.func.vjp
+
+with warnings.catch_warnings():
+    # At its first use torch 2.13 loads decompositions through torch.jit, which it deprecates.
+    warnings.simplefilter('ignore', DeprecationWarning)
+    jvp(torch.sin, (torch.ones(1),), (torch.ones(1),))
