@@ -82,8 +82,9 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
-from adjoint.passes.pipeline import optimize
+from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize, stabilize
+from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, fori_loop, scan, switch, while_loop
 from adjoint.transform.gradient import grad, value_and_grad
@@ -93,6 +94,7 @@ from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
+from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
@@ -202,6 +204,7 @@ __all__ = [
     'expand_as_3d',
     'expand_like',
     'explain_connection',
+    'explain_passes',
     'expm1',
     'flatten',
     'flip',
@@ -290,6 +293,7 @@ __all__ = [
     'sqrt',
     'square',
     'squeeze',
+    'stabilize',
     'stack',
     'std',
     'stop_gradient',
