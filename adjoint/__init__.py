@@ -86,8 +86,9 @@ from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.passes.pipeline import optimize, stabilize
 from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
-from adjoint.transform.control import cond, fori_loop, scan, switch, while_loop
+from adjoint.transform.control import cond, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.loops import fori_loop, scan, while_loop
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
