@@ -17,8 +17,8 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
-    AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
-    TensorTypeError, UnsupportedOpError,
+    AdjointError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError,
+    ShapeError, TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
@@ -89,6 +89,7 @@ from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, switch
 from adjoint.transform.gradient import grad, value_and_grad
 from adjoint.transform.loops import fori_loop, scan, while_loop
+from adjoint.transform.taylor import derivative, directional, jet, laplacian
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
@@ -100,6 +101,7 @@ from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.transform.implicit import implicit
     from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
@@ -112,6 +114,7 @@ __all__ = [
     'Binary',
     'BroadcastOp',
     'Connection',
+    'ConvergenceError',
     'Creation',
     'CustomOp',
     'DivByConstOp',
@@ -194,7 +197,9 @@ __all__ = [
     'cosh',
     'cumsum',
     'custom_op',
+    'derivative',
     'detach',
+    'directional',
     'div',
     'div_by_const',
     'eq',
@@ -228,13 +233,16 @@ __all__ = [
     'hvp',
     'hypot',
     'imag',
+    'implicit',
     'index_add',
     'index_select',
     'jacfwd',
     'jacobian',
     'jacobians',
     'jacrev',
+    'jet',
     'jvp',
+    'laplacian',
     'layernorm',
     'le',
     'linearize',
@@ -334,6 +342,7 @@ _ON_DEMAND = {
     'check_op': 'adjoint.verify.check',
     'called_on_nodes': 'adjoint.interop.on_nodes',
     'from_torch': 'adjoint.interop.from_torch',
+    'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }
