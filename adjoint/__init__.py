@@ -87,8 +87,9 @@ from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.passes.pipeline import optimize, stabilize
 from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
-from adjoint.transform.control import cond, scan, switch
+from adjoint.transform.control import cond, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.loops import fori_loop, scan, while_loop
 from adjoint.transform.taylor import derivative, directional, jet, laplacian
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -216,6 +217,7 @@ __all__ = [
     'flatten',
     'flip',
     'floor',
+    'fori_loop',
     'from_torch',
     'gather',
     'ge',
@@ -330,6 +332,7 @@ __all__ = [
     'vjp',
     'vmap',
     'where',
+    'while_loop',
     'zeros_like',
 ]  # fmt: skip
 
