@@ -79,8 +79,11 @@ speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager
 sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 variables
 	$(BIN)/python benchmarks/sparse.py $(ARGS)
 
-counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
+counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts laplacian those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
+
+laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
+	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
 
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -130,6 +130,15 @@ def test_the_second_coefficients_are_summed_before_the_weights() -> None:
     assert len(batched) <= 3
 
 
+def test_factors_that_are_the_same_for_all_axes_are_taken_out_of_the_sums() -> None:
+    d = 16
+    graph = ad.laplacian(network(d, 8, 3)).graph(torch.zeros(d, dtype=F64))
+    batched = [n for n in ad.topological_sort(graph.outputs) if n.shape[:1] == (d,) and n.ndim == 2]
+    names = sorted(n.op.name for n in batched if n.op.name != 'constant')
+    # Of each layer a product with the weights and a square; a scaling between two layers.
+    assert names == ['matmul'] * 3 + ['mul'] * 5
+
+
 def test_sums_over_a_batch_move_through_linear_ops() -> None:
     v, w = ad.Variable('v', (3,), F64), ad.Variable('w', (3, 4), F64)
     vs = ad.Variable('vs', (5, 3), F64)
