@@ -79,7 +79,7 @@ speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager
 sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 variables
 	$(BIN)/python benchmarks/sparse.py $(ARGS)
 
-counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts laplacian those of torch and JAX too)
+counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
 
 laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
