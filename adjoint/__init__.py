@@ -17,8 +17,8 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
-    AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
-    TensorTypeError, UnsupportedOpError,
+    AdjointError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError,
+    ShapeError, TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
@@ -100,6 +100,7 @@ from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.transform.implicit import implicit
     from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
@@ -112,6 +113,7 @@ __all__ = [
     'Binary',
     'BroadcastOp',
     'Connection',
+    'ConvergenceError',
     'Creation',
     'CustomOp',
     'DivByConstOp',
@@ -229,6 +231,7 @@ __all__ = [
     'hvp',
     'hypot',
     'imag',
+    'implicit',
     'index_add',
     'index_select',
     'jacfwd',
@@ -336,6 +339,7 @@ _ON_DEMAND = {
     'check_op': 'adjoint.verify.check',
     'called_on_nodes': 'adjoint.interop.on_nodes',
     'from_torch': 'adjoint.interop.from_torch',
+    'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }
