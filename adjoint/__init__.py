@@ -63,11 +63,12 @@ from adjoint.ops.kinds import (
 from adjoint.ops.linear import (
     alias, broadcast, broadcast_to, cast, conj, expand_as, expand_like, imag, real, sum_to_like,
 )  # fmt: skip
+from adjoint.ops.moments import std, var
 from adjoint.ops.normalise import (
     layernorm, matmul_layernorm, matmul_softmax,
 )  # fmt: skip
 from adjoint.ops.reduction import (
-    amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum_ as sum, var,
+    amax, amin, argmax, argmin, cumsum, logsumexp, mean, sum_ as sum,
 )  # fmt: skip
 from adjoint.ops.select import (
     clamp, maximum, minimum, where,
@@ -86,8 +87,9 @@ from adjoint.ops.torch_names import detach, max_ as max, min_ as min
 from adjoint.passes.pipeline import optimize, stabilize
 from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
-from adjoint.transform.control import cond, scan, switch
+from adjoint.transform.control import cond, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.loops import fori_loop, scan, while_loop
 from adjoint.transform.taylor import derivative, directional, jet, laplacian
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
@@ -104,6 +106,7 @@ if TYPE_CHECKING:
     from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
+    from adjoint.verify.kinks import kinks
     from adjoint.view.latex import to_latex
 
 __all__ = [
@@ -214,6 +217,7 @@ __all__ = [
     'flatten',
     'flip',
     'floor',
+    'fori_loop',
     'from_torch',
     'gather',
     'ge',
@@ -240,6 +244,7 @@ __all__ = [
     'jacrev',
     'jet',
     'jvp',
+    'kinks',
     'laplacian',
     'layernorm',
     'le',
@@ -327,6 +332,7 @@ __all__ = [
     'vjp',
     'vmap',
     'where',
+    'while_loop',
     'zeros_like',
 ]  # fmt: skip
 
@@ -338,6 +344,7 @@ _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
     'called_on_nodes': 'adjoint.interop.on_nodes',
+    'kinks': 'adjoint.verify.kinks',
     'from_torch': 'adjoint.interop.from_torch',
     'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',
