@@ -63,11 +63,12 @@ from adjoint.ops.kinds import (
 from adjoint.ops.linear import (
     alias, broadcast, broadcast_to, cast, conj, expand_as, expand_like, imag, real, sum_to_like,
 )  # fmt: skip
+from adjoint.ops.moments import std, var
 from adjoint.ops.normalise import (
     layernorm, matmul_layernorm, matmul_softmax,
 )  # fmt: skip
 from adjoint.ops.reduction import (
-    amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum_ as sum, var,
+    amax, amin, argmax, argmin, cumsum, logsumexp, mean, sum_ as sum,
 )  # fmt: skip
 from adjoint.ops.select import (
     clamp, maximum, minimum, where,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
+    from adjoint.verify.kinks import kinks
     from adjoint.view.latex import to_latex
 
 __all__ = [
@@ -242,6 +244,7 @@ __all__ = [
     'jacrev',
     'jet',
     'jvp',
+    'kinks',
     'laplacian',
     'layernorm',
     'le',
@@ -341,6 +344,7 @@ _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
     'called_on_nodes': 'adjoint.interop.on_nodes',
+    'kinks': 'adjoint.verify.kinks',
     'from_torch': 'adjoint.interop.from_torch',
     'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',

@@ -4,7 +4,8 @@ from adjoint.core.node import Node
 from adjoint.ops.activation import sigmoid
 from adjoint.ops.arithmetic import abs_, add, div, mul, pow_, reciprocal, sqrt, square, sub
 from adjoint.ops.exponential import erf, erfc, exp, expm1
-from adjoint.ops.reduction import mean, var
+from adjoint.ops.moments import var
+from adjoint.ops.reduction import mean
 from adjoint.ops.special import ndtr
 from adjoint.ops.trigonometric import cos, cosh, hypot, sin, sinh, tanh
 from adjoint.passes.facts import constant_of, is_floating, squared
