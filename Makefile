@@ -85,6 +85,9 @@ sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 va
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
 
+laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
+	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
+
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find adjoint benchmarks docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
