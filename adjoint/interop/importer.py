@@ -14,7 +14,15 @@ from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.core.source import Location, ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
-from adjoint.interop.arguments import examples, is_view, mapped, read, sizes_as_values, tensors_in
+from adjoint.interop.arguments import (
+    default_dtype,
+    examples,
+    is_view,
+    mapped,
+    read,
+    sizes_as_values,
+    tensors_in,
+)
 from adjoint.interop.aten import BUILDERS, MUTATIONS, WRITE_BACK
 from adjoint.interop.capture import Capture
 from adjoint.interop.custom import CustomCall
@@ -26,6 +34,7 @@ from adjoint.interop.internals import (
     owns_memory,
     written_by,
 )  # fmt: skip
+from adjoint.interop.regions import Regions
 from adjoint.interop.stored import Stored, View
 from adjoint.ops.creation import Variable, constant, zeros_like
 from adjoint.ops.custom import custom_gradient
@@ -74,6 +83,7 @@ class Importer:
         self._records_gradients = True
         self._cts = {ct for call in recording.calls.values() for ct in call.cts}
         self._customs: dict[Sequence[torch.fx.Node], tuple[Node, ...]] = {}
+        self._regions = Regions(recording.marks, self._unsupported)
 
     def run(self) -> list[Node]:
         """Return the results of the recording, in order."""
@@ -84,9 +94,12 @@ class Importer:
         outside = ambient_site()
         try:
             found = self._interpret(self._recording.graph, self._recording.constants, self._tensors, enter)
+            outputs = read(found)
+            self._regions.check(outputs)
         finally:
+            self._regions.close()
             leave_sites(outside)
-        return read(found)
+        return outputs
 
     def written(self) -> dict[int, Node]:
         """Return the inputs that the program wrote to, by position, as they are at the end."""
@@ -130,6 +143,8 @@ class Importer:
         call = self._recording.calls.get(node)
         if call is not None:
             return self._custom(call, env)
+        if node in self._recording.marks:
+            return self._stored(self._regions.read(node, env))
         if node in self._cts:
             known = TensorType.of(node.meta['val'])
             return Stored(Variable('', known.shape, known.dtype, known.device))
@@ -265,7 +280,7 @@ class Importer:
         builder = _builder(str(overload))
         if builder is None:
             return self._decomposed(overload, node, args, kwargs)
-        options = {**kwargs, **self._default_dtype(overload, node, args, kwargs)}
+        options = {**kwargs, **default_dtype(overload, node, args, kwargs)}
         if _takes_seed(builder):
             options['seed'] = self._seed
             self._seed += 1
@@ -281,17 +296,6 @@ class Importer:
         if node.target is overload:
             self._check(overload, built, node.meta.get('val'))
         return built
-
-    @staticmethod
-    def _default_dtype(
-        overload: OpOverload, node: torch.fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> dict[str, torch.dtype]:
-        """Return, for what is made of no tensor, the dtype that torch's default was when it was recorded."""
-        value: Any = node.meta.get('val')
-        if node.target is not overload or not isinstance(value, torch.Tensor) or tensors_in((args, kwargs)):
-            return {}
-        is_open = 'dtype' in dict(arguments_of(overload)) and kwargs.get('dtype') is None
-        return {'dtype': value.dtype} if is_open else {}
 
     def _check(self, overload: OpOverload, built: Any, value: Any) -> None:
         """See that a builder made what torch says it is."""
