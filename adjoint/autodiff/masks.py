@@ -135,7 +135,14 @@ class Masks:
         """Pull back through an op that is not entrywise: its operands are known to be needed, or not."""
         masks = node.op.needs(node, self._as_node(ct))
         guarded = self._guarded(node, masks) if isinstance(node.op, Multilinear) else node
-        return self._known(node, pullback(guarded, self.written(ct)), masks)
+        found = pullback(guarded, self.written(ct))
+        if not isinstance(node.op, Multilinear) and self._hazards.is_hazard(node):
+            # The zeros of this cotangent have met a partial that may be infinite already.
+            found = [
+                c if c is None or mask is None or self._hazards.far(x) else self.written(Masked(c, mask))
+                for x, c, mask in zip(node.inputs, found, masks, strict=True)
+            ]
+        return self._known(node, found, masks)
 
     def _guarded(self, node: Node, masks: Sequence[Node | None]) -> Node:
         """Return a product whose operands are zero where no entry of it that counts needs them.

@@ -147,13 +147,12 @@ class Node:
             raise AttributeError(name)
         if name in self.attrs:
             return self.attrs[name]
-        method = table.METHODS.get(name)
+        attribute = table.ATTRIBUTES.get(name)
         own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
-        if isdatadescriptor(own):  # an attribute of tensors, such as `real`
-            read: Any = own.__get__  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue] it has one
-            return table.called_on_nodes(read, self) if method is None else method(self)
-        if method is not None or callable(own):
-            return partial(method or partial(table.called_on_nodes, own), self)
+        if _is_attribute(own):  # such as `real`
+            return table.called_on_nodes(own.__get__, self) if attribute is None else attribute(self)
+        if callable(own):
+            return partial(table.called_on_nodes, own, self)
         msg = (
             f"node '{self}' of op {self.op.name} has no attribute {name!r}; its attrs are "
             f'{sorted(self.attrs)}\n{self.location}'
@@ -383,6 +382,8 @@ class Node:
 
 # What an operator or an op takes: torch tensors and Python numbers become constants.
 Operand: TypeAlias = Node | torch.Tensor | Number
+
+_is_attribute: Callable[[Any], bool] = isdatadescriptor
 
 # A slot's own descriptor writes it where __setattr__ refuses to.
 _set_inputs = Node.__dict__['inputs'].__set__

@@ -284,3 +284,53 @@ def test_a_mask_over_a_deep_chain() -> None:
         y = ad.sin(y)
     (g,) = ad.gradients(ad.where(x > 0, ad.log(y), 0), [x])
     assert count([g]) < 130_000
+
+
+NORMALISED: dict[str, Callable[[Any], Any]] = {
+    'softmax': lambda x: torch.softmax(x, -1),
+    'log_softmax': lambda x: torch.log_softmax(x, -1),
+    'layernorm': lambda x: torch.nn.functional.layer_norm(x, (3,)),
+    'logsumexp': lambda x: torch.logsumexp(x, -1, keepdim=True),
+}
+
+
+@pytest.mark.parametrize('name', NORMALISED)
+def test_rows_that_are_masked_as_wholes_stay_zero_through_what_normalises_them(name: str) -> None:
+    """The gradients of the rows that count are those of these rows alone; the others are 0."""
+    weights = t([[1.0, -2.0, 0.5], [0.3, 0.7, 2.0], [1.5, 0.1, -1.0]])
+    at = t([[3.0, -1.0, 2.0], [0.0, 0.0, 0.0], [0.2, 0.5, -1.5]])
+
+    def scaled(x: Any) -> Any:
+        return NORMALISED[name](x / torch.sqrt((x * x).sum(-1, keepdim=True)))
+
+    def masked(x: Any) -> Any:
+        valid = (x * x).sum(-1, keepdim=True) > 0
+        return (weights * torch.where(valid, scaled(x), 0)).sum()
+
+    def alone(x: Any) -> Any:
+        return (weights[[0, 2]] * scaled(x)).sum()
+
+    counts = at[[0, 2]]
+    wanted = torch.zeros_like(at)
+    wanted[[0, 2]] = torch.func.grad(alone)(counts)
+    torch.testing.assert_close(ad.grad(masked)(at), wanted, rtol=1e-11, atol=1e-12)
+    direction = t([[0.3, 0.1, -0.2], [1.0, 2.0, 3.0], [-0.4, 0.6, 0.1]])
+    again = torch.zeros_like(at)
+    again[[0, 2]] = torch.func.grad(lambda x: (torch.func.grad(alone)(x) * direction[[0, 2]]).sum())(counts)
+    product = ad.grad(lambda x: (ad.grad(masked)(x) * direction).sum())(at)
+    torch.testing.assert_close(product, again, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(ad.hvp(masked)(at, direction), again, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize('name', NORMALISED)
+def test_rows_of_data_with_holes_are_left_out_of_the_gradient(name: str) -> None:
+    data = t([[3.0, -1.0, 2.0], [NAN, 0.0, 1.0]])
+    weights = t([[1.0, -2.0, 0.5]])
+
+    def masked(w: Any, data: Any) -> Any:
+        valid = torch.isnan(data).sum(-1, keepdim=True) < 1
+        return torch.where(valid, weights * NORMALISED[name](data + w), 0).sum()
+
+    at = t([0.5, 1.0, -1.0])
+    wanted = torch.func.grad(lambda w: (weights * NORMALISED[name](data[:1] + w)).sum())(at)
+    torch.testing.assert_close(ad.grad(masked)(at, data), wanted, rtol=1e-11, atol=1e-12)
