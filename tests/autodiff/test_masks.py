@@ -319,7 +319,7 @@ def test_rows_that_are_masked_as_wholes_stay_zero_through_what_normalises_them(n
     again[[0, 2]] = torch.func.grad(lambda x: (torch.func.grad(alone)(x) * direction[[0, 2]]).sum())(counts)
     product = ad.grad(lambda x: (ad.grad(masked)(x) * direction).sum())(at)
     torch.testing.assert_close(product, again, rtol=1e-10, atol=1e-11)
-    torch.testing.assert_close(ad.hvp(masked)(at, direction), again, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(*ad.hvp(masked, (at,), (direction,)), again, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize('name', NORMALISED)
