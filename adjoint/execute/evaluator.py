@@ -51,7 +51,7 @@ class Evaluator:
     [tensor([1., 4.])]
     """
 
-    def __init__(self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference') -> None:
+    def __init__(self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan') -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
             raise TensorTypeError(msg)
