@@ -75,6 +75,9 @@ sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 va
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
 
+bench: $(STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find adjoint benchmarks docs tests -name __pycache__ -type d -prune -exec rm -rf {} +

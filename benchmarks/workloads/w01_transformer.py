@@ -22,7 +22,16 @@ def make() -> list[torch.Tensor]:
 
 
 def loss(
-    embed: Any, query: Any, key: Any, value: Any, mix: Any, bias: Any, out: Any, shift: Any, images: Any, labels: Any
+    embed: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    mix: Any,
+    bias: Any,
+    out: Any,
+    shift: Any,
+    images: Any,
+    labels: Any,
 ) -> Any:
     h = torch.matmul(images, embed)
     scores = torch.matmul(torch.matmul(h, query), torch.transpose(torch.matmul(h, key), 1, 2))

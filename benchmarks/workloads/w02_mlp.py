@@ -1,6 +1,7 @@
 """W2: a perceptron 784-512-512-10, batch 128; loss, gradients, Adam."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ COUNT = 2 * (len(SIZES) - 1)
 
 def make() -> list[torch.Tensor]:
     parameters: list[torch.Tensor] = []
-    for i, (n, m) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for i, (n, m) in enumerate(pairwise(SIZES)):
         parameters += [randn(n, m, seed=i, scale=n**-0.5), torch.zeros(m)]
     moments = [torch.zeros_like(p) for p in parameters]
     images, labels = randn(BATCH, SIZES[0], seed=20), torch.eye(10)[torch.arange(BATCH) % 10]
