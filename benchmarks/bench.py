@@ -33,10 +33,12 @@ class Row:
 
     workload: str
     title: str
-    first: dict[str, float] = field(default_factory=dict)  # seconds from the function to the first result
-    seconds: dict[str, float] = field(default_factory=dict)  # medians
-    ratios: dict[str, float] = field(default_factory=dict)  # of medians, to eager
-    refused: dict[str, str] = field(default_factory=dict)
+    first: dict[str, float] = field(
+        default_factory=dict[str, float]
+    )  # seconds from the function to the first result
+    seconds: dict[str, float] = field(default_factory=dict[str, float])  # medians
+    ratios: dict[str, float] = field(default_factory=dict[str, float])  # of medians, to eager
+    refused: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def ours(workload: Workload, given: Sequence[torch.Tensor], executor: str) -> Competitor:

@@ -21,17 +21,16 @@ def loss(x: Any) -> Any:
 
 
 def by_hand(x: torch.Tensor) -> list[torch.Tensor]:
-    y, sines, kept, cosines = x, [], [], []
+    y = x
+    kept: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for _ in range(ROUNDS):
-        cosines.append(torch.cos(y))
-        s = torch.sin(y)
+        c, s = torch.cos(y), torch.sin(y)
         y = torch.mul(s, x).tanh_()
-        sines.append(s)
-        kept.append(y)
+        kept.append((s, y, c))
     total = torch.sum(y)
     g, gx = torch.ones_like(x), torch.zeros_like(x)
     one = torch.ones(())
-    for s, y, c in zip(reversed(sines), reversed(kept), reversed(cosines), strict=True):
+    for s, y, c in reversed(kept):
         g = torch.sub(one, torch.mul(y, y)).mul_(g)
         gx.addcmul_(g, s)
         g.mul_(x).mul_(c)

@@ -85,7 +85,10 @@ class Workload:
         if self.order == 2:  # noqa: PLR2004 a product
 
             def product(*given: torch.Tensor) -> list[torch.Tensor]:
-                return [torch.func.jvp(lambda x: gradient(x, *given[1:]), (given[0],), (given[-1],))[1]]
+                def along(x: torch.Tensor) -> torch.Tensor:
+                    return gradient(x, *given[1:])
+
+                return [torch.func.jvp(along, (given[0],), (given[-1],))[1]]
 
             return product
         hessian = torch.func.hessian(self.loss)
