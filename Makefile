@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 # The stamp is touched when an installation went through, so that a second call is instant, a changed
 # list of packages installs again, and an installation that broke off is never taken for a good one.
 STAMP := $(VENV)/.installed
+# The models are checked with transformers, which nothing else needs: it has a stamp of its own.
+MODELS_STAMP := $(VENV)/.installed-models
 WORKERS ?= 2
 ARGS ?=
 
@@ -33,6 +35,11 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	@echo 'Installing the packages (the first time takes minutes: torch is large) ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	@touch $(STAMP)
+
+$(MODELS_STAMP): $(STAMP)
+	@echo 'Installing transformers ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,models]'
+	@touch $(MODELS_STAMP)
 
 train: $(STAMP) ## Train a transformer on handwritten digits (ARGS='--model mlp', ARGS=--help)
 	$(BIN)/adjoint train $(ARGS)
@@ -60,7 +67,7 @@ mutate: $(STAMP) ## Break every rule of ours, one at a time; the tests have to n
 opinfo: $(STAMP) ## Import and differentiate every operator that torch has samples of (ARGS='--only matmul')
 	$(BIN)/python -m tests.opinfo $(ARGS)
 
-models: $(STAMP) ## The same for architectures of transformers, if installed: pip install -e '.[models]'
+models: $(MODELS_STAMP) ## The same for architectures of transformers (ARGS='--only gpt2', ARGS=--list)
 	$(BIN)/python -m tests.models $(ARGS)
 
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread

@@ -8,9 +8,11 @@ of plain Python functions; and the tools that take what either makes: ``check_op
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.connection import Connection, explain_connection
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
+from adjoint.autodiff.taylor import taylor
 from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
@@ -23,8 +25,11 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
+from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
 from adjoint.execute.evaluator import Evaluator
+from adjoint.flow.custom import CustomOp, custom_op
+from adjoint.flow.map import Map
 from adjoint.ops import registry
 from adjoint.ops.activation import (
     gelu, log_sigmoid, log_softmax, relu, sigmoid, silu, softmax, softplus,
@@ -48,6 +53,7 @@ from adjoint.ops.creation import (
 from adjoint.ops.exponential import (
     erf, erfc, exp, expm1, log, log10, log1p, log2,
 )  # fmt: skip
+from adjoint.ops.flowing import clip_gradient, reverse_gradient, scale_gradient
 from adjoint.ops.index import (
     gather, getitem, index_add, index_select, scatter_add, ungetitem,
 )  # fmt: skip
@@ -76,19 +82,22 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
 from adjoint.passes.pipeline import optimize
 from adjoint.passes.specialize import specialized
 from adjoint.transform.control import cond, scan, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
+from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
     from adjoint.view.latex import to_latex
@@ -101,6 +110,7 @@ __all__ = [
     'BroadcastOp',
     'Connection',
     'Creation',
+    'CustomOp',
     'DivByConstOp',
     'DivOp',
     'Elementwise',
@@ -114,6 +124,7 @@ __all__ = [
     'Linear',
     'Location',
     'LogOp',
+    'Map',
     'MatMulLayerNormOp',
     'MatMulOp',
     'MatMulSoftmaxOp',
@@ -162,6 +173,7 @@ __all__ = [
     'atan',
     'atan2',
     'atanh',
+    'batched',
     'broadcast',
     'broadcast_to',
     'cast',
@@ -169,13 +181,16 @@ __all__ = [
     'ceil',
     'check_gradients',
     'check_op',
+    'checkpoint',
     'clamp',
+    'clip_gradient',
     'cond',
     'conj',
     'constant',
     'cos',
     'cosh',
     'cumsum',
+    'custom_op',
     'detach',
     'div',
     'div_by_const',
@@ -253,8 +268,10 @@ __all__ = [
     'relu',
     'reshape',
     'reshape_like',
+    'reverse_gradient',
     'round',
     'rsqrt',
+    'scale_gradient',
     'scan',
     'scatter_add',
     'sgn',
@@ -274,6 +291,7 @@ __all__ = [
     'squeeze',
     'stack',
     'std',
+    'stop_gradient',
     'sub',
     'sum',
     'sum_op',
@@ -282,6 +300,7 @@ __all__ = [
     'symbolic',
     'tan',
     'tanh',
+    'taylor',
     'to_latex',
     'to_text',
     'topological_sort',
@@ -294,16 +313,19 @@ __all__ = [
     'value_and_grad',
     'var',
     'vjp',
+    'vmap',
     'where',
     'zeros_like',
 ]  # fmt: skip
 
 __version__ = '0.1.0'
 
-# What needs sympy is imported when it is first asked for: it would add a quarter to the time of the import.
+# What needs sympy, or imports programs, is imported when it is first asked for: it would add a quarter to the
+# time of the import.
 _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
+    'called_on_nodes': 'adjoint.interop.on_nodes',
     'from_torch': 'adjoint.interop.from_torch',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
@@ -316,3 +338,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     module = importlib.import_module(_ON_DEMAND[name])
     return module if name == 'symbolic' else getattr(module, name)
+
+
+hand_over_import(lambda: __getattr__('called_on_nodes'))

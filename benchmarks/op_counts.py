@@ -7,8 +7,9 @@ published ones; where the package is installed, they are counted again.
 
 import argparse
 import importlib.util
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import mpmath
 import torch
@@ -58,9 +59,16 @@ def nested_forward(x: ad.Node, highest: int) -> list[ad.Node]:
     return found[1:]
 
 
+def taylor_mode(x: ad.Node, highest: int) -> list[ad.Node]:
+    """The derivative of each order, from the coefficients of a power series."""
+    found = ad.taylor(composed(ad.sin, x), {x: [ad.ones_like(x)]}, highest)
+    return [c * math.factorial(k) for k, c in enumerate(found, start=1) if c is not None]
+
+
 WAYS: dict[str, Callable[[ad.Node, int], list[ad.Node]]] = {
     'nested reverse mode': nested_reverse,
     'nested forward mode': nested_forward,
+    'Taylor mode': taylor_mode,
 }
 
 
@@ -72,9 +80,8 @@ def composed_sine(t: Any) -> Any:
 def expected(highest: int) -> list[float]:
     """The derivatives, computed with 60 digits and rounded."""
     with mpmath.workdps(60):
-        found: Any = mpmath.taylor(composed_sine, mpmath.mpf(AT), highest)
-        coefficients: list[Any] = list(found)
-        return [float(c * mpmath.factorial(k)) for k, c in enumerate(coefficients)][1:]
+        coefficients = cast('list[Any]', mpmath.taylor(composed_sine, mpmath.mpf(AT), highest))
+        return [float(c) * math.factorial(k) for k, c in enumerate(coefficients)][1:]
 
 
 def largest_error(derivatives: list[ad.Node], x: ad.Node) -> float:

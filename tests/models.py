@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from rich.console import Console
 from rich.progress import track
 
 import adjoint as ad
+from tests.pages import MODELS, page_of_models
 from tests.tiny_models import Made, doubled, kinds, made
 
 __all__ = ['Result', 'agreement', 'check', 'main']
@@ -231,8 +233,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--timeout', type=float, default=120.0, help='seconds for one model')
     parser.add_argument('--json', type=Path, help='write all results to this file')
+    parser.add_argument('--write', action='store_true', help='write docs/models.md; of a run over all models')
     parser.add_argument('--list', action='store_true', help='say what there is')
     options = parser.parse_args(argv)
+    if options.write and options.only:
+        parser.error('--write is for a run over all models')
     console = Console()
     names = chosen(options.only)
     if options.list:
@@ -246,6 +251,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report(console, results)
     if options.json:
         options.json.write_text(json.dumps([asdict(r) for r in results], indent=1), encoding='utf-8')
+    if options.write:
+        MODELS.write_text(page_of_models(results, version('transformers')), encoding='utf-8')
     return int(any(r.outcome in {'wrong', 'error'} for r in results))
 
 

@@ -25,6 +25,7 @@ from rich.progress import track
 from torch.testing._internal.common_methods_invocations import op_db
 
 from tests.opinfo_claims import CLAIMS, DTYPES, Result, check, first_line, full_name
+from tests.pages import OPINFO, page_of_operators
 
 
 def entries(only: str | None) -> list[Any]:
@@ -76,7 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--timeout', type=float, default=300.0, help='seconds for one operator')
     parser.add_argument('--json', help='write all results to this file')
+    parser.add_argument('--write', action='store_true', help='write docs/opinfo.md; of a run over everything')
     options = parser.parse_args(argv)
+    if options.write and (options.only or options.kind):
+        parser.error('--write is for a run over everything')
     console = Console()
     kinds = [options.kind] if options.kind else list(DTYPES)
     work = list(jobs(options.only, kinds))
@@ -99,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console.print(f'{time.time() - start:.0f} s')
     if options.json:
         Path(options.json).write_text(json.dumps([asdict(r) for r in results], indent=1), encoding='utf-8')
+    if options.write:
+        OPINFO.write_text(page_of_operators(results), encoding='utf-8')
     pool.shutdown(wait=False, cancel_futures=True)
     return int(any('wrong' in r.claims.values() for r in results))
 

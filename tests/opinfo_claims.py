@@ -106,7 +106,7 @@ def trial(op: Any, sample: Any) -> Trial | None:
             filled[place] = tensor
         first, args, kwargs = pytree.tree_unflatten(filled, structure)
         # What torch differentiates too: of Hermitian matrices, for one.
-        result = op.gradcheck_wrapper(op, first, *args, **kwargs)
+        result = op.gradcheck_wrapper(op.get_op(), first, *args, **kwargs)
         if sample.output_process_fn_grad is not None:
             result = sample.output_process_fn_grad(result)
         return [v for v in pytree.tree_leaves(result) if isinstance(v, torch.Tensor)]

@@ -1,9 +1,10 @@
 """Jacobians and Hessians of nodes, written out or applied to vectors, as nodes of the same graph."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
 from adjoint.autodiff.reverse import cotangents
@@ -11,13 +12,11 @@ from adjoint.autodiff.seeds import checked, fitting
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
-from adjoint.core.rebuild import rebuilt
 from adjoint.ops.basis import basis, split_axis, zeros_between
+from adjoint.ops.batch import spread
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import ones_like, zeros_like
-from adjoint.ops.index import getitem
 from adjoint.ops.linear import conj
-from adjoint.ops.shape import stack
 
 __all__ = ['Mode', 'hessian_products', 'hessians', 'jacobian_blocks', 'jacobians']
 
@@ -142,12 +141,12 @@ def _rows(y: Node, xs: Sequence[Node]) -> list[Node]:
     """Return the Jacobians of ``y``, a row at a time: the pullbacks of all unit cotangents."""
     seed = ones_like(y) if _is_scalar(y) else variable_like(y, 'ct')
     pulled = cotangents({y: seed}, xs)
-    found = pulled if _is_scalar(y) else _batched(pulled, {seed: basis(y)})
+    found = pulled if _is_scalar(y) else _rows_of(pulled, seed, basis(y))
     if _is_complex(y) and not all(_is_complex(x) for x in xs):
         # Of the pullback to something real, the cotangent i takes the imaginary part out.
         other = 1j * ones_like(y) if _is_scalar(y) else variable_like(y, 'ct')
         pulled = cotangents({y: other}, xs)
-        others = pulled if _is_scalar(y) else _batched(pulled, {other: 1j * basis(y)})
+        others = pulled if _is_scalar(y) else _rows_of(pulled, other, 1j * basis(y))
     else:
         others = found
     rows: list[Node] = []
@@ -166,21 +165,21 @@ def _columns(ys: Sequence[Node], x: Node) -> list[Node]:
     """Return the Jacobians by ``x``, a column at a time: the pushforwards of all unit tangents."""
     seed = ones_like(x) if _is_scalar(x) else variable_like(x, 't')
     pushed = pushforward(ys, {x: seed})
-    found = pushed if _is_scalar(x) else _batched(pushed, {seed: basis(x)})
+    found = pushed if _is_scalar(x) else _rows_of(pushed, seed, basis(x))
     return [
         zeros_between(y, x) if t is None else t if _is_scalar(x) else split_axis(t, x, True)
         for y, t in zip(ys, found, strict=True)
     ]
 
 
-def _batched(nodes: Sequence[Node | None], batches: Mapping[Node, Node]) -> list[Node | None]:
-    ((seed, batch),) = batches.items()
-    count = seed.numel()
-    found: list[Node | None] = []
-    for node in nodes:
-        rows = [] if node is None else [rebuilt([node], {seed: getitem(batch, i)})[0] for i in range(count)]
-        found.append(stack(rows) if rows else None)
-    return found
+def _rows_of(nodes: Sequence[Node | None], seed: Node, units: Node) -> list[Node | None]:
+    """Return what flows for each unit seed, along a first axis."""
+    flowing = {node: None for node in nodes if node is not None}
+    found = dict(zip(flowing, batched(list(flowing), {seed: units}, randomness='same'), strict=True))
+    return [
+        None if node is None else spread(node, units) if (batch := found[node]) is None else batch
+        for node in nodes
+    ]
 
 
 def hessians(output_node: Node, nodes: Sequence[Node]) -> list[list[Node]]:

@@ -51,7 +51,7 @@ def _checked(node: Node, position: int, x: Node, ct: Node | None) -> Node | None
 
 
 def _rule(node: Node) -> str:
-    rule = type(node.op).gradient
+    rule = inspect.unwrap(type(node.op).gradient)
     try:
         place = f'{inspect.getsourcefile(rule)}:{inspect.getsourcelines(rule)[1]}'
     except (OSError, TypeError):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from inspect import isdatadescriptor
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -10,7 +11,7 @@ import torch
 
 from adjoint.core import births, table
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
-from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
+from adjoint.core.errors import NoSuchAttribute, TensorTypeError
 from adjoint.core.extent import extents_of, resolved_attrs
 from adjoint.core.inference import infer_type
 from adjoint.core.source import Location, Site, calling_site, location_of
@@ -147,11 +148,14 @@ class Node:
         if name in self.attrs:
             return self.attrs[name]
         method = table.METHODS.get(name)
-        if method is not None:
-            return partial(method, self)
-        hint = ' and adjoint has no op for that tensor method' if hasattr(torch.Tensor, name) else ''
+        own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
+        if isdatadescriptor(own):  # an attribute of tensors, such as `real`
+            read: Any = own.__get__  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue] it has one
+            return table.called_on_nodes(read, self) if method is None else method(self)
+        if method is not None or callable(own):
+            return partial(method or partial(table.called_on_nodes, own), self)
         msg = (
-            f"node '{self}' of op {self.op.name} has no attribute {name!r}{hint}; its attrs are "
+            f"node '{self}' of op {self.op.name} has no attribute {name!r}; its attrs are "
             f'{sorted(self.attrs)}\n{self.location}'
         )
         raise NoSuchAttribute(msg)
@@ -331,15 +335,7 @@ class Node:
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        op = table.TORCH_FUNCTIONS.get(func)
-        if op is None:
-            name = getattr(func, '__name__', repr(func))
-            raise UnsupportedOpError(
-                f'torch function {name!r} was called on a node, and adjoint has no op for it: '
-                f'write it with the ops of adjoint, or as an Op class of your own\n'
-                f'{location_of(calling_site())}'
-            )
-        return op(*args, **(kwargs or {}))
+        return table.called_on_nodes(func, *args, **(kwargs or {}))
 
     # -- copies -------------------------------------------------------------------------------
 

@@ -123,6 +123,8 @@ class Numbering:
         return known[node]
 
     def _number(self, node: 'Node') -> 'Node':
+        if not node.op.shareable:
+            return node  # somebody may know it by its identity
         inputs = [self._stands_for[x] for x in node.inputs]
         key = value_key(node, inputs)
         first = self._first.get(key)

@@ -15,9 +15,10 @@ from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 
-__all__ = ['Nothing', 'Op', 'hand_over_jvp']
+__all__ = ['Nothing', 'Op', 'hand_over_batch', 'hand_over_jvp']
 
 _default_jvp: list[Callable[[Node, Sequence[Node | None]], Node | None]] = []
+_default_batch: list[Callable[[Node, Sequence[Node | None]], Node]] = []
 
 
 def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) -> None:
@@ -28,6 +29,11 @@ def hand_over_jvp(rule: Callable[[Node, Sequence[Node | None]], Node | None]) ->
 # Why a rule gives nothing: the derivative is zero; the op is constant between its jumps; it reads only sizes
 # and dtype of its operands; it is there to stop derivatives.
 Nothing: TypeAlias = Literal['zero', 'step', 'sizes', 'stop']
+
+
+def hand_over_batch(rule: Callable[[Node, Sequence[Node | None]], Node]) -> None:
+    """Take the default of ``Op.batch``; called once, by the room that knows how to batch any op."""
+    _default_batch[:] = [rule]
 
 
 class Op:
@@ -62,6 +68,13 @@ class Op:
 
     # Up to which order the op can be differentiated; None for any.
     orders: ClassVar[int | None] = None
+
+    # The attrs that count axes, from the front or from the back, where all axes in front of these may be a
+    # batch: () for an op on the last axes. None where the op says nothing of the kind.
+    axes: ClassVar[tuple[str, ...] | None] = None
+
+    # Whether the axes of operands in front of these are broadcast, so that some may be missing.
+    broadcasts: ClassVar[bool] = False
 
     # Whether two nodes with the same operands and attrs are one value, so that one can stand for both. Not so
     # of variables, of what is drawn, and of what is told apart on purpose.
@@ -162,6 +175,27 @@ class Op:
             where it is not known.
         """
         return [None] * len(node.inputs)
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the node for a whole batch of operands: what the op gives for each, one after the other.
+
+        The default follows from the kind of the op and from what it says of its ``axes``; an op of which
+        nothing is known is applied to each example.
+
+        Parameters
+        ----------
+        node : Node
+            The node on one example: its types are those of an example.
+        input_batches : sequence of Node or None
+            For each of ``node.inputs`` its batch, a node with one more axis in front; ``None`` for an operand
+            that is the same for every example. One of them is a batch.
+
+        Returns
+        -------
+        Node
+            The values for the examples along a new first axis; of an op with several outputs, each of them.
+        """
+        return _default_batch[0](node, input_batches)
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the node, or ``None`` where it is not known before the run."""

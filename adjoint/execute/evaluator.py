@@ -43,8 +43,9 @@ class Evaluator:
     -----
     One evaluator serves any shapes and dtypes that the types of its variables allow, call after call, also
     from several threads. Values are freed after their last use. Nothing is recorded for torch's autograd.
-    Results of ops that are views in torch, such as ``transpose``, share memory with their operands; no run
-    changes what an earlier one returned.
+    No run changes what an earlier one returned. A result may share memory: an input or a constant with what
+    was given, an op that is a view in torch (``transpose``, ``expand``) with its operand, and one node that
+    is asked for twice, such as both gradients of ``x + y``, with itself. Write into a ``clone`` of it.
 
     Examples
     --------

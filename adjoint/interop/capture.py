@@ -4,6 +4,7 @@ What is recorded is the program as its author wrote it: composite ops whole, in-
 ``no_grad`` and ``detach`` where they stand. `make_fx` records; `semantics` keeps what it would lose.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from torch.utils import _pytree as pytree
 from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
 from adjoint.interop.custom import CustomCall
-from adjoint.interop.internals import reparametrized
+from adjoint.interop.internals import reparametrized, unchecked_distributions
 from adjoint.interop.semantics import Recorder, Semantics, Trail
 from adjoint.interop.sizes import Sizes
 
@@ -120,9 +121,12 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
         The program cannot be recorded, or not with its meaning kept; with the line.
     """
     sizes = Sizes()
-    given = [*call.parameters.values(), *call.buffers.values()]
-    fakes = [sizes.without_data(_plain(t), {}) for t in given]
-    fakes += [sizes.without_data(_plain(t), axes.get(name, {})) for name, t in call.tensors.items()]
+    fixed: Mapping[int, str] = {}
+    given = [(t, fixed) for t in (*call.parameters.values(), *call.buffers.values())]
+    given += [(t, axes.get(name, fixed)) for name, t in call.tensors.items()]
+    # One tensor given twice is two inputs, which have derivatives of their own.
+    known = Counter(id(t) for t, _ in given)
+    fakes = [sizes.without_data(_apart(t) if known[id(t)] > 1 else _plain(t), named) for t, named in given]
     recorder = Recorder(call.program if isinstance(call.program, torch.nn.Module) else None)
     outcome: dict[str, Any] = {}
 
@@ -132,7 +136,7 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
         buffers = {name: next(given) for name in call.buffers}
         leaves = [next(given) if isinstance(leaf, torch.Tensor) else leaf for leaf in call.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, call.structure)
-        with recorder, Semantics(recorder):
+        with recorder, unchecked_distributions(), Semantics(recorder):
             if isinstance(call.program, torch.nn.Module):
                 result, rebound = _of_module(call.program, parameters, buffers, args, kwargs)
             else:
@@ -167,8 +171,10 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
 
 def _plain(value: torch.Tensor) -> torch.Tensor:
     """Return a tensor without a history, requiring a gradient as it does."""
-    if value.is_leaf:
-        return value
+    return value if value.is_leaf else _apart(value)
+
+
+def _apart(value: torch.Tensor) -> torch.Tensor:
     return value.detach().requires_grad_(value.requires_grad)
 
 

@@ -46,6 +46,12 @@ _RESHAPES_IN_PLACE = {
     'aten.unsqueeze_', 'aten.squeeze_', 'aten.transpose_', 'aten.t_', 'aten.swapaxes_', 'aten.swapdims_',
 }  # fmt: skip
 
+# What an overload in place is called where it is pure, if that is not its name without the underscore.
+_PURE = {
+    'aten.normal_.default': 'aten.normal_functional.default', 'aten.bernoulli_.float': 'aten.bernoulli.p',
+    'aten.transpose_.default': 'aten.transpose.int',
+}  # fmt: skip
+
 
 class Importer:
     """Reads a recording and builds its nodes.
@@ -232,8 +238,8 @@ class Importer:
         target = args[0] if args else None
         if not name.endswith('_') or not isinstance(target, Stored):
             raise self._unsupported(f'{overload}, which writes into its arguments, is not supported')
-        packet = getattr(torch.ops.aten, name.removeprefix('aten.')[:-1], None)
-        variant = 'int' if name == 'aten.transpose_' else variant
+        _, called, variant = _PURE.get(str(overload), f'{name[:-1]}.{variant}').split('.')
+        packet = getattr(torch.ops.aten, called, None)
         before = target.read()
         if name == 'aten.zero_':
             new = zeros_like(before)

@@ -3,20 +3,21 @@
 # pyright: basic, reportAttributeAccessIssue=false
 # ruff: noqa: SLF001
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch._decomp import core_aten_decompositions
 from torch._ops import OpOverload
+from torch.distributions import Distribution
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
     'decompositions', 'in_functorch', 'node_of', 'numbers_left_open', 'owns_memory', 'position',
-    'reparametrized', 'returns_alias', 'same_memory', 'written_by',
+    'reparametrized', 'returns_alias', 'same_memory', 'unchecked_distributions', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -68,6 +69,17 @@ def returns_alias(overload: OpOverload) -> bool:
 def same_memory(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors share memory."""
     return a.untyped_storage()._cdata == b.untyped_storage()._cdata
+
+
+@contextmanager
+def unchecked_distributions() -> Generator[None]:
+    """Leave out, within a block, the checks by values that `torch.distributions` makes by default."""
+    checks = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(checks)
 
 
 def numbers_left_open(like: torch.Tensor) -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ from adjoint.ops import (
     arithmetic,
     attention,
     basis,
+    batch,
     bessel,
     blend,
     channels,
@@ -24,6 +25,7 @@ from adjoint.ops import (
     embedding,
     exponential,
     factorisation,
+    flowing,
     gates,
     index,
     linalg,
@@ -62,7 +64,7 @@ FAMILIES = (
     step, logic, masks, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
     resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
     factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
-    scatter, scatter_reduce, linear, creation, basis, torch_names,
+    scatter, scatter_reduce, linear, batch, creation, basis, flowing, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -96,6 +96,8 @@ class _AlongDim(Op):
 class Softmax(_AlongDim):
     """``exp(a) / sum(exp(a))`` along an axis, without overflow."""
 
+    axes = ('dim',)
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.softmax(a, node.attrs['dim'])
@@ -117,6 +119,7 @@ class Softmax(_AlongDim):
 class SafeSoftmax(Softmax):
     """``softmax``, and 0 along an axis whose entries are all ``-inf``."""
 
+    axes = ('dim',)
     name = 'safe_softmax'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -126,6 +129,8 @@ class SafeSoftmax(Softmax):
 
 class LogSoftmax(_AlongDim):
     """``a - log(sum(exp(a)))`` along an axis, without overflow."""
+
+    axes = ('dim',)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values

@@ -26,6 +26,8 @@ __all__ = [
 class OverRootWidth(Linear):
     """``a`` divided by the root of the size of its last axis; its own adjoint."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return a / math.sqrt(a.shape[-1]) if a.shape[-1] else a
@@ -46,6 +48,8 @@ class CausalBias(Creation):
 class MaskBias(Linear):
     """A mask as what is added to scores: a boolean one as 0 and ``-inf``, in the dtype of ``like``."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, like = input_values
         if mask.dtype != torch.bool:
@@ -59,6 +63,8 @@ class MaskBias(Linear):
 
 class RepeatedHeads(Linear):
     """``a`` with its heads, on axis -3, repeated until there are as many as in ``like``."""
+
+    axes = ()
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
@@ -78,6 +84,8 @@ class GatheredHeads(Linear):
 
     The adjoint of ``repeated_heads``.
     """
+
+    axes = ()
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values

@@ -145,6 +145,7 @@ class GroupChannels(Linear):
 class RMSNorm(Op):
     """``a / sqrt(mean(a**2) + eps)`` over the last ``len(normalized_shape)`` axes, no weight."""
 
+    axes = ()
     name = 'rmsnorm'
 
     def __call__(self, a: Operand, normalized_shape: Sequence[int] | int, eps: float = 1e-6) -> Node:

@@ -121,6 +121,8 @@ def _across(x: Node) -> Node:
 class ViewAsReal(Linear):
     """A complex tensor as a real one with a last axis of size 2: real and imaginary part."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return torch.view_as_real(input_values[0].resolve_conj())
 
@@ -130,6 +132,8 @@ class ViewAsReal(Linear):
 
 class ViewAsComplex(Linear):
     """A real tensor with a last axis of size 2 as a complex one without it."""
+
+    axes = ()
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values

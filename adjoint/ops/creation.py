@@ -172,6 +172,8 @@ class Constant(Creation):
 class _Like(Creation):
     """A tensor of the shape, dtype and device of its operand."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 

@@ -29,6 +29,8 @@ class Shift(Op):
     To the back, or to the front with ``reverse``; the last entry in that direction is dropped.
     """
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int, *, fill: Number = 0, reverse: bool = False) -> Node:
         attrs = {'dim': dim, 'fill': fill, 'reverse': bool(reverse)}
         return Node([as_node(a, self.name)], self, attrs)
@@ -62,6 +64,8 @@ class Recurrence(Op):
     -----
     The factor of the first entry is not used.
     """
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, b: Operand, dim: int, *, reverse: bool = False) -> Node:
         """Build the node.
@@ -121,6 +125,8 @@ def _scanned(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 class Cumprod(Op):
     """The running product along an axis, from the front, or from the back with ``reverse``."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int, *, reverse: bool = False) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim, 'reverse': bool(reverse)})
 
@@ -157,6 +163,8 @@ class Logcumsumexp(Op):
     -----
     The derivative is nan where all entries so far are ``-inf``, as torch's.
     """
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, dim: int) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})

@@ -39,6 +39,8 @@ class Det(Op):
     The derivatives are made of cofactors, so that they are right for singular matrices too.
     """
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return _linalg.det(a)
@@ -66,6 +68,8 @@ class Cofactor(Op):
     Right for singular matrices too: from the singular values, without dividing by them. From three axes
     of derivative of the determinant on, by Leverrier's method, which loses digits for large matrices.
     """
+
+    axes = ()
 
     def __call__(self, a: Operand, *tangents: Operand) -> Node:
         return Node([as_node(x, self.name) for x in (a, *tangents)], self)
@@ -197,6 +201,7 @@ class Slogdet(Op):
     no derivative: the inverse in it is an error.
     """
 
+    axes = ()
     outputs = 2
 
     def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
@@ -241,6 +246,8 @@ class MatrixExp(Op):
     With ``tangents``, its derivative along them, one after the other; from the exponential of a block
     matrix that is twice as large for each.
     """
+
+    axes = ()
 
     def __call__(self, a: Operand, *tangents: Operand) -> Node:
         return Node([as_node(x, self.name) for x in (a, *tangents)], self)

@@ -18,6 +18,7 @@ __all__ = [
 class Diagonal(Linear):
     """The diagonal of two axes, along a new last axis; ``offset`` counts to the right of the main one."""
 
+    axes = ('dim1', 'dim2')
     moves = True
     drops = True
 
@@ -37,6 +38,7 @@ class Diagonal(Linear):
 class DiagonalScatter(Linear):
     """``a`` with ``source`` for the diagonal of two axes."""
 
+    axes = ('dim1', 'dim2')
     linear_in = (0, 1)
 
     def __call__(self, a: Operand, source: Operand, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node:
@@ -55,6 +57,7 @@ class DiagonalScatter(Linear):
 class DiagEmbed(Linear):
     """Zeros with the last axis of ``a`` as the diagonal of two new axes."""
 
+    axes = ('dim1', 'dim2')
     moves = True
 
     def __call__(self, a: Operand, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Node:

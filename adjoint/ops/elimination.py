@@ -35,6 +35,8 @@ _linalg: Any = torch.linalg  # it has no types
 class PivotMatrix(Step):
     """The permutation matrix ``p`` of the pivots of a factorisation ``lu``: ``p @ l @ u`` is the matrix."""
 
+    axes = ()
+
     def __call__(self, lu: Operand, pivots: Operand) -> Node:
         return Node([as_node(lu, self.name), as_node(pivots, self.name)], self)
 
@@ -55,6 +57,7 @@ class LU(Op):
     otherwise it is infinite or nan.
     """
 
+    axes = ()
     name = 'lu_factor'
     outputs = 3
 

@@ -65,6 +65,8 @@ class Cholesky(Op):
     the factorisation.
     """
 
+    axes = ()
+
     def __call__(self, a: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name)], self, {'check': check})
 
@@ -82,6 +84,8 @@ class Cholesky(Op):
 
 class CholeskyInfo(Step):
     """0 for positive definite matrices, else the order of the first leading minor that is not positive."""
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
@@ -102,6 +106,7 @@ class QR(Op):
     matrices with more rows than columns it then has no derivative.
     """
 
+    axes = ()
     name = 'qr'
     outputs = 2
 
@@ -166,6 +171,7 @@ class Eigh(Op):
     factor of absolute value 1; functions of them that depend on it have no derivative.
     """
 
+    axes = ()
     outputs = 2
 
     def __call__(self, a: Operand, lower: bool = True) -> tuple[Node, ...]:  # type: ignore[override]
@@ -198,6 +204,7 @@ class Eig(Op):
     derivative.
     """
 
+    axes = ()
     outputs = 2
 
     def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
@@ -236,6 +243,7 @@ class SVD(Op):
     have no derivative.
     """
 
+    axes = ()
     name = 'svd'
     outputs = 3
 

@@ -206,6 +206,8 @@ class Mish(Unary):
 class HalfOf(Linear):
     """One half of ``a`` along an axis of even size: the first, or with ``second`` the other."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int, second: bool = False) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim, 'second': second})
 
@@ -225,6 +227,8 @@ class HalfOf(Linear):
 
 class Glu(Op):
     """The first half of ``a`` along an axis times the sigmoid of the second."""
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})

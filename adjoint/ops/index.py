@@ -107,6 +107,7 @@ class Ungetitem(Linear):
 class Gather(Linear):
     """``a[..., index, ...]`` along an axis, entry by entry, as ``torch.gather``."""
 
+    axes = ('dim',)
     moves = True
     drops = True
 
@@ -125,6 +126,7 @@ class Gather(Linear):
 class ScatterAdd(Linear):
     """``a`` with ``source`` added at ``index`` along an axis, as ``torch.Tensor.scatter_add``."""
 
+    axes = ('dim',)
     moves = True
 
     linear_in = (0, 2)
@@ -153,7 +155,7 @@ class IndexSelect(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, index = input_values
-        return a.index_select(node.attrs['dim'], index)
+        return a.index_select(node.attrs['dim'], index if index.ndim else index.unsqueeze(0))
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, index = node.inputs
@@ -183,6 +185,7 @@ class IndexAdd(Linear):
 class Crop(Linear):
     """The corner of ``a`` that has the shape of ``like``; where the two are equal, ``a`` itself."""
 
+    axes = ()
     moves = True
     drops = True
 
@@ -202,6 +205,7 @@ class Crop(Linear):
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
 
+    axes = ()
     moves = True
 
     name = 'pad_to_like'

@@ -66,6 +66,8 @@ class Solve(Op):
     A singular ``a`` is an error, or with ``check=False`` gives infinities and nan.
     """
 
+    axes = ()
+    broadcasts = True
     name = 'solve_matrix'
 
     def __call__(self, a: Operand, b: Operand, check: bool = True) -> Node:
@@ -105,6 +107,8 @@ class Inverse(Op):
     A singular matrix is an error, or with ``check=False`` gives infinities and nan.
     """
 
+    axes = ()
+
     def __call__(self, a: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name)], self, {'check': check})
 
@@ -127,6 +131,9 @@ class SolveTriangular(Op):
     -----
     Nothing flows to the triangle that is not read, nor to the diagonal with ``unitriangular``.
     """
+
+    axes = ()
+    broadcasts = True
 
     def __call__(
         self, a: Operand, b: Operand, upper: bool, left: bool = True, unitriangular: bool = False
@@ -247,6 +254,8 @@ class Pinv(Op):
 
 class Cross(Multilinear):
     """The cross product of the vectors along an axis of size 3; the other axes broadcast."""
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, b: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self, {'dim': dim})

@@ -223,6 +223,7 @@ class Broadcast(_Broadcasting):
 class Alias(_Entrywise):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
+    axes = ()
     shareable = False
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -239,6 +240,8 @@ class Conj(_Entrywise):
     Antilinear over the complex numbers and linear over the reals, which is what torch's convention
     for gradients asks for: its adjoint is itself.
     """
+
+    axes = ()
 
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
@@ -260,6 +263,8 @@ class Conj(_Entrywise):
 class Real(_Entrywise):
     """The real part; a real operand is returned as it is where its dtype is known."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         a = as_node(a, self.name)
         return a if a.type is not None and a.type.is_real else Node([a], self)
@@ -276,6 +281,8 @@ class Real(_Entrywise):
 class Imag(_Entrywise):
     """The imaginary part; zero for a real operand."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
@@ -290,6 +297,8 @@ class Imag(_Entrywise):
 
 class Cast(_Entrywise):
     """``a`` in another dtype; from complex to real it keeps the real part."""
+
+    axes = ()
 
     def __call__(self, a: Operand, dtype: torch.dtype) -> Node:
         a = as_node(a, self.name)
@@ -315,6 +324,8 @@ class Cast(_Entrywise):
 class ToDevice(_Entrywise):
     """``a`` on another device."""
 
+    axes = ()
+
     def __call__(self, a: Operand, device: torch.device | str) -> Node:
         a, device = as_node(a, self.name), torch.device(device)
         known = None if a.type is None else a.type.device
@@ -337,6 +348,8 @@ class ToDevice(_Entrywise):
 
 class ToDeviceOf(_Entrywise):
     """``a`` on the device of ``like``: the adjoint of :class:`ToDevice`."""
+
+    axes = ()
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)

@@ -23,6 +23,8 @@ __all__ = [
 class EyeLike(Creation):
     """Identity matrices, also rectangular ones, of the shape, dtype and device of ``a``."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
@@ -37,6 +39,8 @@ class EyeLike(Creation):
 class EyeOfRows(Creation):
     """Identity matrices with as many rows as those in ``a``, of its dtype and on its device."""
 
+    axes = ()
+
     def __call__(self, a: Operand) -> Node:
         return Node([as_node(a, self.name)], self)
 
@@ -49,6 +53,8 @@ class EyeOfRows(Creation):
 class LeadingSquare(Linear):
     """The largest square in the upper left corner of each matrix."""
 
+    axes = ()
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         size = min(a.shape[-2:])
@@ -60,6 +66,8 @@ class LeadingSquare(Linear):
 
 class CutMatrix(Linear):
     """The upper left corner of each matrix in ``a``, with no more rows and columns than ``like`` has."""
+
+    axes = ()
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)
@@ -74,6 +82,8 @@ class CutMatrix(Linear):
 
 class FitMatrix(Linear):
     """Each matrix in ``a`` with as many rows and columns as ``like`` has: cut, or extended with zeros."""
+
+    axes = ()
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)

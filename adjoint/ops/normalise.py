@@ -25,6 +25,7 @@ class LayerNorm(Op):
     the operand.
     """
 
+    axes = ()
     name = 'layernorm'
 
     def __call__(self, a: Operand, normalized_shape: Sequence[int] | int, eps: float = 1e-5) -> Node:

@@ -36,6 +36,8 @@ class Ranked(NamedTuple):
 class _Along(Step):
     """Base of the ops that say a position for each row along an axis ``dim``, which stays."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})
 
@@ -47,6 +49,8 @@ class Argsort(Step):
     -----
     Equal entries keep their order with ``stable``; otherwise it is not guaranteed.
     """
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Node:
         """Build the node.
@@ -74,6 +78,8 @@ class Argsort(Step):
 class TopkIndex(Step):
     """The positions of the ``k`` largest or smallest entries along an axis."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Node:
         attrs = {'k': k, 'dim': dim, 'largest': bool(largest), 'sorted': bool(sorted)}
         return Node([as_node(a, self.name)], self, attrs)
@@ -86,6 +92,8 @@ class TopkIndex(Step):
 
 class KthvalueIndex(Step):
     """The position of the ``k``-th smallest entry along an axis, which stays with size 1."""
+
+    axes = ('dim',)
 
     def __call__(self, a: Operand, k: int, dim: int = -1) -> Node:
         return Node([as_node(a, self.name)], self, {'k': k, 'dim': dim})
@@ -213,7 +221,7 @@ class Searchsorted(Step):
         return Node([as_node(x, self.name) for x in given], self, attrs)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        sequence, values, *rest = input_values
+        sequence, values, *rest = (x.contiguous() for x in input_values)
         sorter = rest[0] if rest else None
         return torch.searchsorted(
             sequence, values, sorter=sorter, out_int32=node.attrs['out_int32'], right=node.attrs['right']

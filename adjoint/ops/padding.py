@@ -26,6 +26,7 @@ class ConstantPad(Linear):
     ``undo``, what was padded is cut off again and what was cut off is padded, by zeros.
     """
 
+    axes = ()
     moves = True
     drops = True
 

@@ -250,6 +250,8 @@ class FractionalMaxPoolPositions(Step):
 class PoolTake(Linear):
     """The entries of ``x`` at ``positions``, which are counted over its flattened last axes."""
 
+    axes = ()
+
     def __call__(self, x: Operand, positions: Operand, axes: int) -> Node:
         return Node([as_node(x, self.name), as_node(positions, self.name)], self, {'axes': axes})
 
@@ -270,6 +272,8 @@ class PoolTake(Linear):
 
 class PoolPut(Linear):
     """Zeros in the shape of the third operand with ``ct`` added at ``positions``: the adjoint of taking."""
+
+    axes = ()
 
     def __call__(self, ct: Operand, positions: Operand, like: Operand, axes: int) -> Node:
         return Node([as_node(a, self.name) for a in (ct, positions, like)], self, {'axes': axes})
@@ -300,6 +304,8 @@ class MaxUnpool(Linear):
     Where a position is named several times, one of its entries is the value, and each of them gets the
     whole cotangent, as in torch.
     """
+
+    axes = ()
 
     def __call__(self, x: Operand, positions: Operand, output_size: Sequence[int]) -> Node:
         operands = [as_node(x, self.name), as_node(positions, self.name)]

@@ -14,12 +14,12 @@ from adjoint.core.tensor_type import Size, TensorType
 from adjoint.ops.creation import Creation
 
 __all__ = [
-    'DrawnBernoulli', 'DrawnBinomial', 'DrawnCauchy', 'DrawnExponential', 'DrawnGeometric',
+    'Draw', 'DrawnBernoulli', 'DrawnBinomial', 'DrawnCauchy', 'DrawnExponential', 'DrawnGeometric',
     'DrawnIntegers', 'DrawnLogNormal', 'DrawnMultinomial', 'DrawnNormal', 'DrawnPermutation',
-    'DrawnPoisson', 'DrawnUniform', 'DropoutMask', 'RreluNoise', 'drawn_bernoulli', 'drawn_binomial',
-    'drawn_cauchy', 'drawn_exponential', 'drawn_geometric', 'drawn_integers', 'drawn_log_normal',
-    'drawn_multinomial', 'drawn_normal', 'drawn_permutation', 'drawn_poisson', 'drawn_uniform',
-    'dropout_mask', 'rrelu_noise',
+    'DrawnPoisson', 'DrawnUniform', 'DropoutMask', 'Filled', 'RreluNoise', 'drawn_bernoulli',
+    'drawn_binomial', 'drawn_cauchy', 'drawn_exponential', 'drawn_geometric', 'drawn_integers',
+    'drawn_log_normal', 'drawn_multinomial', 'drawn_normal', 'drawn_permutation', 'drawn_poisson',
+    'drawn_uniform', 'dropout_mask', 'rrelu_noise',
 ]  # fmt: skip
 
 
@@ -35,13 +35,13 @@ def _known(sizes: Sequence[Any], dtype: torch.dtype, device: torch.device | str 
     return TensorType(tuple(shape), dtype, None if device is None else torch.device(device))
 
 
-class _Draw(Creation):
-    """Base of the draws; two that look alike are never taken for one."""
+class Draw(Creation):
+    """Kind of the ops whose value is random: two that look alike are never taken for one."""
 
     shareable = False
 
 
-class _Filled(_Draw):
+class Filled(Draw):
     """Base of the ops whose entries are drawn alike: in the shape of an operand, or of a size.
 
     Calls take an operand or a sequence of sizes first, then the parameters of the distribution.
@@ -102,7 +102,7 @@ class _Filled(_Draw):
         return _known(node.attrs['size'], dtype or torch.get_default_dtype(), node.attrs['device'])
 
 
-class DrawnUniform(_Filled):
+class DrawnUniform(Filled):
     """Uniform between two bounds, 0 and 1 by default, the upper one excluded."""
 
     defaults = (0.0, 1.0)
@@ -111,7 +111,7 @@ class DrawnUniform(_Filled):
         return blank.uniform_(*parameters, generator=generator)
 
 
-class DrawnNormal(_Filled):
+class DrawnNormal(Filled):
     """Normal with a mean and a standard deviation, 0 and 1 by default."""
 
     defaults = (0.0, 1.0)
@@ -120,7 +120,7 @@ class DrawnNormal(_Filled):
         return blank.normal_(*parameters, generator=generator)
 
 
-class DrawnLogNormal(_Filled):
+class DrawnLogNormal(Filled):
     """The exponential of a normal with a mean and a standard deviation, 1 and 2 by default."""
 
     defaults = (1.0, 2.0)
@@ -129,7 +129,7 @@ class DrawnLogNormal(_Filled):
         return blank.log_normal_(*parameters, generator=generator)
 
 
-class DrawnExponential(_Filled):
+class DrawnExponential(Filled):
     """Exponential with a rate, 1 by default."""
 
     defaults = (1.0,)
@@ -138,7 +138,7 @@ class DrawnExponential(_Filled):
         return blank.exponential_(*parameters, generator=generator)
 
 
-class DrawnCauchy(_Filled):
+class DrawnCauchy(Filled):
     """Cauchy with a median and a scale, 0 and 1 by default."""
 
     defaults = (0.0, 1.0)
@@ -147,7 +147,7 @@ class DrawnCauchy(_Filled):
         return blank.cauchy_(*parameters, generator=generator)
 
 
-class DrawnGeometric(_Filled):
+class DrawnGeometric(Filled):
     """The number of the first success of trials with a probability, 1/2 by default."""
 
     defaults = (0.5,)
@@ -156,7 +156,7 @@ class DrawnGeometric(_Filled):
         return blank.geometric_(*parameters, generator=generator)
 
 
-class DrawnIntegers(_Filled):
+class DrawnIntegers(Filled):
     """Integers from the first bound to below the second; without a second, all that the dtype holds."""
 
     defaults = (0, None)
@@ -168,7 +168,7 @@ class DrawnIntegers(_Filled):
         return blank.random_(low, high, generator=generator)
 
 
-class RreluNoise(_Filled):
+class RreluNoise(Filled):
     """1 where the operand is positive, elsewhere uniform between two bounds: the slopes of ``rrelu``."""
 
     name = 'rrelu_noise'
@@ -180,7 +180,7 @@ class RreluNoise(_Filled):
         return torch.where(a > 0, torch.ones_like(a), noise)
 
 
-class DropoutMask(_Draw):
+class DropoutMask(Draw):
     """0 with probability ``p`` and ``1 / (1 - p)`` elsewhere, in the shape and dtype of an operand.
 
     With ``by_feature`` one number for each entry of the first two axes, with sizes 1 behind them.
@@ -208,7 +208,7 @@ class DropoutMask(_Draw):
         return TensorType((*a.shape[:2], *(1 for _ in a.shape[2:])), a.dtype, a.device)
 
 
-class DrawnBernoulli(_Draw):
+class DrawnBernoulli(Draw):
     """1 with the probabilities that the operand holds, else 0, in its dtype."""
 
     def __call__(self, p: Operand, seed: int = 0) -> Node:
@@ -230,7 +230,7 @@ class DrawnPoisson(DrawnBernoulli):
         return torch.poisson(rates, generator=_generator(node, rates.device))
 
 
-class DrawnBinomial(_Draw):
+class DrawnBinomial(Draw):
     """The successes of ``count`` trials with the probabilities ``p``; the two broadcast."""
 
     def __call__(self, count: Operand, p: Operand, seed: int = 0) -> Node:
@@ -243,7 +243,7 @@ class DrawnBinomial(_Draw):
         return torch.binomial(count, p, generator=_generator(node, p.device))
 
 
-class DrawnMultinomial(_Draw):
+class DrawnMultinomial(Draw):
     """Positions drawn with the weights in each row, int64."""
 
     def __call__(self, weights: Operand, num_samples: int, replacement: bool = False, seed: int = 0) -> Node:
@@ -258,7 +258,7 @@ class DrawnMultinomial(_Draw):
         return torch.multinomial(weights, count, replacement, generator=_generator(node, weights.device))
 
 
-class DrawnPermutation(_Draw):
+class DrawnPermutation(Draw):
     """The integers below ``n`` in random order."""
 
     def __call__(

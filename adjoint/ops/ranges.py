@@ -191,6 +191,8 @@ class TriangleIndices(_Made):
 class FullLike(Creation):
     """A tensor like ``a`` with one number everywhere, in the dtype of ``a`` or another."""
 
+    axes = ()
+
     def __call__(self, a: Operand, fill_value: Number, *, dtype: torch.dtype | None = None) -> Node:
         return Node([as_node(a, self.name)], self, {'fill_value': fill_value, 'dtype': dtype})
 

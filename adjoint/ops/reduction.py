@@ -288,6 +288,7 @@ class Argmin(_Position):
 class CumSum(Linear):
     """The running sum along an axis, from the front, or from the back with ``reverse``."""
 
+    axes = ('dim',)
     name = 'cumsum'
 
     def __call__(self, a: Operand, dim: int, reverse: bool = False) -> Node:

@@ -83,11 +83,16 @@ class Nextafter(Binary):
         return 1, None
 
 
+def _ldexp(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    # torch gives its result the shape of the first operand before that of both, and warns.
+    return torch.ldexp(*torch.broadcast_tensors(a, b)) if a.ndim and b.ndim else torch.ldexp(a, b)
+
+
 class Ldexp(Binary):
     """``a * 2**b``."""
 
     formula = 'a*2**b'
-    kernel = torch.ldexp
+    kernel = _ldexp
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 2.0**b, y * math.log(2)

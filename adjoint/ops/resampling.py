@@ -322,6 +322,8 @@ def _backward(
 class PixelShuffle(Linear):
     """Channels moved into the last two axes, which grow by ``factor``, as ``torch.pixel_shuffle``."""
 
+    axes = ()
+
     def __call__(self, x: Operand, factor: int) -> Node:
         return Node([as_node(x, self.name)], self, {'factor': factor})
 
@@ -335,6 +337,8 @@ class PixelShuffle(Linear):
 
 class PixelUnshuffle(Linear):
     """The last two axes shrunk by ``factor``, what they lose moved into channels: undoes a shuffle."""
+
+    axes = ()
 
     def __call__(self, x: Operand, factor: int) -> Node:
         return Node([as_node(x, self.name)], self, {'factor': factor})

@@ -72,6 +72,8 @@ class IndexFill(_Fill):
 class ScatterValue(_Fill):
     """``a`` with a number at ``index`` along an axis, entry by entry."""
 
+    axes = ('dim',)
+
     def __call__(self, a: Operand, dim: int, index: Operand, value: Number) -> Node:
         attrs = {'dim': dim, 'value': value}
         return Node([as_node(a, self.name), as_node(index, self.name)], self, attrs)
@@ -90,6 +92,7 @@ class Scatter(Linear):
     as in torch.
     """
 
+    axes = ('dim',)
     linear_in = (0, 2)
 
     def __call__(self, a: Operand, dim: int, index: Operand, source: Operand) -> Node:

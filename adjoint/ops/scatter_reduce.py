@@ -35,6 +35,8 @@ class ScatterReduce(Op):
     comes. Of an extreme, ties share the cotangent evenly. A product is exact with any number of zeros.
     """
 
+    axes = ('dim',)
+
     def __call__(
         self,
         a: Operand,

@@ -25,6 +25,8 @@ __all__ = [
 class Item(Op):
     """One output of an op that has several, ``attrs['position']``."""
 
+    axes = ()
+
     def __call__(self, y: Node, position: int) -> Node:
         """Build the node; ``y`` is the node of an op with several outputs."""
         return Node([y], self, {'position': position})
@@ -58,6 +60,8 @@ class Item(Op):
 
 class Pack(Op):
     """A tuple of cotangents or tangents; ``attrs['places']`` tells which entry each operand is."""
+
+    axes = ()
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor | None, ...]:
         places: tuple[int, ...] = node.attrs['places']

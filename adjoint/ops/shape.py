@@ -43,6 +43,7 @@ class Reshape(_Reshaping):
 class ReshapeLike(Linear):
     """``a`` in the shape of ``like``; where both are known to be equal, ``a`` itself."""
 
+    axes = ()
     moves = True
 
     def __call__(self, a: Operand, like: Operand) -> Node:
@@ -120,6 +121,7 @@ class ExpandAs3d(Linear):
 class Transpose(Linear):
     """``a`` with two axes exchanged."""
 
+    axes = ('dim0', 'dim1')
     moves = True
 
     def __call__(self, a: Operand, dim0: int, dim1: int) -> Node:
@@ -154,6 +156,7 @@ class Permute(Linear):
 class Flip(Linear):
     """``a`` with the order of its entries reversed along ``dims``."""
 
+    axes = ('dims',)
     moves = True
 
     def __call__(self, a: Operand, *dims: int | Sequence[int]) -> Node:
@@ -170,6 +173,7 @@ class Flip(Linear):
 class _Triangle(Linear):
     """Base of ``tril`` and ``triu``, which are their own adjoints."""
 
+    axes = ()
     moves = True
     drops = True
 
@@ -199,6 +203,7 @@ class Triu(_Triangle):
 class Cat(Linear):
     """Tensors joined along an existing axis."""
 
+    axes = ('dim',)
     moves = True
 
     linear_in = None
@@ -219,6 +224,7 @@ class Cat(Linear):
 class CatPart(Linear):
     """The part of ``a`` that lies where operand ``position`` lies in a concatenation."""
 
+    axes = ('dim',)
     moves = True
 
     def __call__(self, a: Node, y: Node, position: int) -> Node:

@@ -24,6 +24,7 @@ __all__ = [
 class FftC2c(Linear):
     """The Fourier transform of complex ``x`` along axes, or the inverse without its division."""
 
+    axes = ('dim',)
     name = 'fft_c2c'
 
     def __call__(self, x: Operand, dim: Sequence[int], normalization: int = 0, forward: bool = True) -> Node:
@@ -46,6 +47,7 @@ class FftC2c(Linear):
 class FftR2c(Linear):
     """The Fourier transform of real ``x`` along axes; of the last of them half, where ``onesided``."""
 
+    axes = ('dim',)
     name = 'fft_r2c'
 
     def __call__(self, x: Operand, dim: Sequence[int], normalization: int = 0, onesided: bool = True) -> Node:
@@ -72,6 +74,7 @@ class FftC2r(Linear):
     not seen.
     """
 
+    axes = ('dim',)
     name = 'fft_c2r'
 
     def __call__(self, x: Operand, dim: Sequence[int], normalization: int = 0, *, last_dim_size: int) -> Node:
@@ -89,6 +92,7 @@ class FftC2r(Linear):
 class FftR2cAdjoint(Linear):
     """The adjoint of the transform to half a spectrum, in the shape of the second operand."""
 
+    axes = ('dim',)
     name = 'fft_r2c_adjoint'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -104,6 +108,7 @@ class FftR2cAdjoint(Linear):
 class FftC2rAdjoint(Linear):
     """The adjoint of the transform from half a spectrum, applied to ``ct``."""
 
+    axes = ('dim',)
     name = 'fft_c2r_adjoint'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:

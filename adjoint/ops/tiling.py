@@ -83,6 +83,8 @@ class Roll(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
+        if a.ndim == 0:
+            return a
         shifts = tuple(-s for s in node.attrs['shifts']) if node.attrs['back'] else node.attrs['shifts']
         return torch.roll(a, shifts, node.attrs['dims'])
 
@@ -93,6 +95,7 @@ class Roll(Linear):
 class Rot90(Linear):
     """``a`` turned ``k`` times by a right angle in the plane of two axes, from the first to the second."""
 
+    axes = ('dims',)
     moves = True
 
     def __call__(self, a: Operand, k: int = 1, dims: Sequence[int] = (0, 1)) -> Node:

@@ -85,6 +85,7 @@ min_ = _extreme(reduction.amin, reduction.argmin, select.minimum)
 class Detach(creation.Creation):
     """``a`` itself, with no derivative flowing through."""
 
+    axes = ()
     nothing = 'stop'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:

@@ -166,7 +166,7 @@ class Atan2(Binary):
 
     Notes
     -----
-    Both derivatives at the origin are taken as 0.
+    All derivatives at the origin are taken as 0.
     """
 
     formula = 'atan2(a, b)'
@@ -174,8 +174,10 @@ class Atan2(Binary):
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         # Divided twice by the distance, so that its square neither overflows nor vanishes.
-        distance = _nonzero(hypot(a, b))
-        return b / distance / distance, -(a / distance / distance)
+        distance = hypot(a, b)
+        a, b = _over(a, distance), _over(b, distance)
+        distance = _nonzero(distance)
+        return b / distance, -(a / distance)
 
 
 class Hypot(Binary):
@@ -183,14 +185,19 @@ class Hypot(Binary):
 
     Notes
     -----
-    Both derivatives at the origin are taken as 0.
+    All derivatives at the origin are taken as 0.
     """
 
     formula = 'sqrt(a**2 + b**2)'
     kernel = torch.hypot
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
-        return a / _nonzero(y), b / _nonzero(y)
+        return _over(a, y), _over(b, y)
+
+
+def _over(a: Any, distance: Node) -> Node:
+    """Return a part of a distance over it; 0 and constant where the distance is 0."""
+    return where(eq(distance, 0), 0.0, a) / _nonzero(distance)
 
 
 def _nonzero(x: Node) -> Node:

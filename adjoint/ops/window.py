@@ -19,6 +19,8 @@ __all__ = [
 class Unfold(Linear):
     """The windows of ``size`` entries along an axis, one every ``step``; they lie along a new last axis."""
 
+    axes = ('dimension',)
+
     def __call__(self, a: Operand, dimension: int, size: int, step: int) -> Node:
         attrs = {'dimension': dimension, 'size': size, 'step': step}
         return Node([as_node(a, self.name)], self, attrs)
@@ -37,6 +39,8 @@ class UnfoldBackward(Linear):
 
     The adjoint of ``unfold``.
     """
+
+    axes = ('dimension',)
 
     def __call__(self, a: Operand, like: Operand, dimension: int, size: int, step: int) -> Node:
         """Build the node.

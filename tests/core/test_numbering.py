@@ -92,3 +92,11 @@ def test_a_long_chain_is_numbered_without_recursion() -> None:
     for _ in range(50_000):
         first, second = ad.sin(first), ad.sin(second)
     assert shared.of(first) is shared.of(second)
+
+
+def test_what_is_not_shared_keeps_its_identity_over_shared_operands() -> None:
+    first = ad.sin(X)
+    apart = alias(ad.sin(X))
+    shared = Numbering([X, first])
+    assert shared.of(apart) is apart
+    assert shared.of(ad.exp(apart)).inputs == [apart]

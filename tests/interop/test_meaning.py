@@ -238,6 +238,20 @@ def test_meaning_is_kept(function: Callable[[torch.Tensor], torch.Tensor]) -> No
     agrees_with_torch(function, X)
 
 
+def test_one_tensor_given_twice_is_two_inputs() -> None:
+    layer = torch.nn.Linear(2, 3, dtype=torch.float64)
+    graph = ad.from_torch(lambda x, y: x.sin() * y, X, X)
+    by_x, by_y = ad.Evaluator(ad.gradients(graph.outputs, graph.variables)).run(graph.feed(X, 2 * X))
+    torch.testing.assert_close(by_x, X.cos() * 2 * X)
+    torch.testing.assert_close(by_y, X.sin())
+    weight = layer.weight.detach()
+    functional = ad.from_torch(lambda x, w, v: x @ (w * v).t(), X, layer.weight, layer.weight)
+    (by_w,) = ad.Evaluator(ad.gradients(functional.outputs, functional.variables[1:2])).run(
+        functional.feed(X, weight, 3 * weight)
+    )
+    torch.testing.assert_close(by_w, X.sum(0) * 3 * weight)
+
+
 def test_reentrant_checkpoint_is_the_plain_call() -> None:
     def plain(x: torch.Tensor) -> torch.Tensor:
         return x.sin() * x

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributions
 from torch.nn import functional as F
 
 import adjoint as ad
@@ -91,3 +91,53 @@ def test_what_is_made_keeps_the_dtype_that_was_the_default() -> None:
         torch.set_default_dtype(before)
     assert graph(-torch.full_like(X, torch.finfo(X.dtype).max)).eq(0).all()
     assert made(torch.tensor(1)).dtype == torch.float64
+
+
+DENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    'normal': lambda x, y: distributions.Normal(x, x.exp()).log_prob(y),
+    'categorical': lambda x, y: distributions.Categorical(logits=x).log_prob(torch.arange(5) % 3) * y[:, 0],
+    'laplace': lambda x, y: distributions.Laplace(x, y.exp()).log_prob(y),
+    'bernoulli': lambda x, y: distributions.Bernoulli(logits=x).log_prob(y.gt(0).double()),
+    'mixture': lambda x, y: distributions.MixtureSameFamily(
+        distributions.Categorical(logits=x), distributions.Normal(x, y.exp())
+    ).log_prob(y[:, 0]),
+    'divergence': lambda x, y: distributions.kl_divergence(
+        distributions.Normal(x, y.exp()), distributions.Normal(0.0, 1.0)
+    ),
+}
+
+
+@pytest.mark.parametrize('name', DENSITIES)
+def test_distributions_are_imported_without_their_checks(name: str) -> None:
+    agrees_with_torch(DENSITIES[name], X, spread(5, 3, seed=1))
+    with pytest.raises(ValueError, match='constraint'):
+        distributions.Normal(torch.tensor(0.0), torch.tensor(-1.0))
+
+
+def test_what_is_drawn_from_a_distribution_moves_with_its_parameters() -> None:
+    def program(mean: Tensor, scale: Tensor) -> Tensor:
+        return distributions.Normal(mean, scale).rsample()
+
+    graph = ad.from_torch(program, X, X.exp())
+    grads = ad.gradients(graph.outputs, graph.variables)
+    value, by_mean, by_scale = ad.Evaluator([graph.outputs, *grads]).run(graph.feed(X, X.exp()))
+    close(by_mean, torch.ones_like(X))
+    close(X + by_scale * X.exp(), value)
+
+
+@pytest.mark.parametrize(
+    ('fill', 'mean', 'deviation'),
+    [
+        (lambda x: x.normal_(2.0, 3.0), 2.0, 3.0),
+        (lambda x: x.uniform_(-1.0, 3.0), 1.0, 4 / 12**0.5),
+        (lambda x: x.bernoulli_(0.25), 0.25, (0.25 * 0.75) ** 0.5),
+        (lambda x: x.exponential_(2.0), 0.5, 0.5),
+        (lambda x: x.geometric_(0.5), 2.0, 2**0.5),
+    ],
+)
+def test_random_numbers_in_place(fill: Callable[[Tensor], Tensor], mean: float, deviation: float) -> None:
+    graph = ad.from_torch(lambda x: fill(torch.empty_like(x)), torch.empty(200, 100, dtype=torch.float64))
+    drawn = graph(torch.empty(200, 100, dtype=torch.float64))
+    count = drawn.numel() ** 0.5
+    assert abs(float(drawn.mean()) - mean) < 5 * deviation / count
+    assert abs(float(drawn.std()) - deviation) < 20 * deviation / count

@@ -3,6 +3,7 @@
 from tests.ops import (
     cases_attention,
     cases_basis,
+    cases_batch,
     cases_binary,
     cases_channels,
     cases_complex_parts,
@@ -13,6 +14,7 @@ from tests.ops import (
     cases_distance,
     cases_embedding,
     cases_factorisation,
+    cases_flowing,
     cases_gates,
     cases_index,
     cases_linalg,
@@ -66,5 +68,7 @@ CASES: dict[str, Case] = {
     **cases_scatter.CASES,
     **cases_cumulative.CASES,
     **cases_window.CASES,
+    **cases_batch.CASES,
     **cases_basis.CASES,
+    **cases_flowing.CASES,
 }

@@ -138,4 +138,6 @@ BUILDERS: Builders = {
     'aten.var_mean.default': _whole_unbiased(var, and_mean=True),
     'aten.var_mean.dim': _unbiased(var, and_mean=True),
     'aten.var_mean.correction': _moment(var, and_mean=True),
+    'aten._is_all_true': all_,
+    'aten._is_any_true': any_,
 }

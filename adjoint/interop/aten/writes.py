@@ -109,6 +109,11 @@ def _alias(_: Node, new: Node) -> Node:
     return new
 
 
+def _kept(_: Node, new: Node, *__: Any, **___: Any) -> Node:
+    """What is a view only where it has nothing to change: ``to`` of the dtype that a tensor has."""
+    return new
+
+
 def _transposed(_: Node, new: Node, dim0: int, dim1: int) -> Node:
     return transpose(new, dim0, dim1)
 
@@ -141,6 +146,7 @@ WRITE_BACK: Builders = {
     'aten.alias.default': _alias,
     'aten.as_strided.default': as_strided_scatter,
     'aten.chunk.default': _chunked,
+    'aten.contiguous.default': _kept,
     'aten.diagonal.default': diagonal_scatter,
     'aten.expand.default': _by_place('aten.expand.default'),
     'aten.expand_as.default': _reshaped,
@@ -170,6 +176,10 @@ WRITE_BACK: Builders = {
     'aten.t.default': _undone('aten.t'),
     'aten.tensor_split.indices': _by_place('aten.tensor_split.indices'),
     'aten.tensor_split.sections': _by_place('aten.tensor_split.sections'),
+    'aten.to.device': _kept,
+    'aten.to.dtype': _kept,
+    'aten.to.dtype_layout': _kept,
+    'aten.to.other': _kept,
     'aten.transpose.int': _transposed,
     'aten.unbind.int': _unbound,
     'aten.unflatten.int': _reshaped,
