@@ -56,7 +56,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'none'
+        self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference', optimize: Level = 'none'
     ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
