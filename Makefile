@@ -73,6 +73,9 @@ models: $(MODELS_STAMP) ## The same for architectures of transformers (ARGS='--o
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
+loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and computes again
+	$(BIN)/python benchmarks/loop_memory.py $(ARGS)
+
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
