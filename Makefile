@@ -88,6 +88,9 @@ counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts tho
 bench: $(STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
+laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
+	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
+
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find adjoint benchmarks docs tests -name __pycache__ -type d -prune -exec rm -rf {} +
