@@ -73,6 +73,9 @@ models: $(MODELS_STAMP) ## The same for architectures of transformers (ARGS='--o
 seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 	$(BIN)/python benchmarks/seeds.py $(ARGS)
 
+loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and computes again
+	$(BIN)/python benchmarks/loop_memory.py $(ARGS)
+
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
@@ -84,6 +87,12 @@ gpt: $(MODELS_STAMP) ## Measure how long GPT-2 takes to import, and its gradient
 
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
+
+bench: $(STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
+	$(BIN)/python -m benchmarks.bench $(ARGS)
+
+laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
+	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
 
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -17,8 +17,8 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
-    AdjointError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError, ShapeError,
-    TensorTypeError, UnsupportedOpError,
+    AdjointError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError,
+    ShapeError, TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
@@ -63,11 +63,12 @@ from adjoint.ops.kinds import (
 from adjoint.ops.linear import (
     alias, broadcast, broadcast_to, cast, conj, expand_as, expand_like, imag, real, sum_to_like,
 )  # fmt: skip
+from adjoint.ops.moments import std, var
 from adjoint.ops.normalise import (
     layernorm, matmul_layernorm, matmul_softmax,
 )  # fmt: skip
 from adjoint.ops.reduction import (
-    amax, amin, argmax, argmin, cumsum, logsumexp, mean, std, sum_ as sum, var,
+    amax, amin, argmax, argmin, cumsum, logsumexp, mean, sum_ as sum,
 )  # fmt: skip
 from adjoint.ops.select import (
     clamp, maximum, minimum, where,
@@ -82,24 +83,30 @@ from adjoint.ops.step import (
 from adjoint.ops.trigonometric import (
     acos, acosh, asin, asinh, atan, atan2, atanh, cos, cosh, hypot, sin, sinh, tan, tanh,
 )  # fmt: skip
-from adjoint.ops.torch_names import detach, detach as stop_gradient, max_ as max, min_ as min
-from adjoint.passes.pipeline import optimize
+from adjoint.ops.torch_names import detach, max_ as max, min_ as min
+from adjoint.passes.pipeline import optimize, stabilize
+from adjoint.ops.torch_names import detach as stop_gradient
 from adjoint.passes.specialize import specialized
-from adjoint.transform.control import cond, scan, switch
+from adjoint.transform.control import cond, switch
 from adjoint.transform.gradient import grad, value_and_grad
+from adjoint.transform.loops import fori_loop, scan, while_loop
+from adjoint.transform.taylor import derivative, directional, jet, laplacian
 from adjoint.transform.vmap import vmap
 from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
 from adjoint.verify import numeric
+from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
 
 if TYPE_CHECKING:
     from adjoint.interop.from_torch import from_torch
+    from adjoint.transform.implicit import implicit
     from adjoint.interop.on_nodes import called_on_nodes as called_on_nodes
     from adjoint.verify import symbolic
     from adjoint.verify.check import check_gradients, check_op
+    from adjoint.verify.kinks import kinks
     from adjoint.view.latex import to_latex
 
 __all__ = [
@@ -109,6 +116,7 @@ __all__ = [
     'Binary',
     'BroadcastOp',
     'Connection',
+    'ConvergenceError',
     'Creation',
     'CustomOp',
     'DivByConstOp',
@@ -191,7 +199,9 @@ __all__ = [
     'cosh',
     'cumsum',
     'custom_op',
+    'derivative',
     'detach',
+    'directional',
     'div',
     'div_by_const',
     'eq',
@@ -202,10 +212,12 @@ __all__ = [
     'expand_as_3d',
     'expand_like',
     'explain_connection',
+    'explain_passes',
     'expm1',
     'flatten',
     'flip',
     'floor',
+    'fori_loop',
     'from_torch',
     'gather',
     'ge',
@@ -223,13 +235,17 @@ __all__ = [
     'hvp',
     'hypot',
     'imag',
+    'implicit',
     'index_add',
     'index_select',
     'jacfwd',
     'jacobian',
     'jacobians',
     'jacrev',
+    'jet',
     'jvp',
+    'kinks',
+    'laplacian',
     'layernorm',
     'le',
     'linearize',
@@ -289,6 +305,7 @@ __all__ = [
     'sqrt',
     'square',
     'squeeze',
+    'stabilize',
     'stack',
     'std',
     'stop_gradient',
@@ -315,6 +332,7 @@ __all__ = [
     'vjp',
     'vmap',
     'where',
+    'while_loop',
     'zeros_like',
 ]  # fmt: skip
 
@@ -326,7 +344,9 @@ _ON_DEMAND = {
     'check_gradients': 'adjoint.verify.check',
     'check_op': 'adjoint.verify.check',
     'called_on_nodes': 'adjoint.interop.on_nodes',
+    'kinks': 'adjoint.verify.kinks',
     'from_torch': 'adjoint.interop.from_torch',
+    'implicit': 'adjoint.transform.implicit',
     'symbolic': 'adjoint.verify.symbolic',
     'to_latex': 'adjoint.view.latex',
 }

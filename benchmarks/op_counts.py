@@ -74,14 +74,15 @@ WAYS: dict[str, Callable[[ad.Node, int], list[ad.Node]]] = {
 
 def composed_sine(t: Any) -> Any:
     """The function in the arithmetic of mpmath."""
-    return mpmath.sin(mpmath.sin(mpmath.sin(t)))
+    sine = cast('Callable[[Any], Any]', mpmath.sin)
+    return sine(sine(sine(t)))
 
 
 def expected(highest: int) -> list[float]:
     """The derivatives, computed with 60 digits and rounded."""
     with mpmath.workdps(60):
         coefficients = cast('list[Any]', mpmath.taylor(composed_sine, mpmath.mpf(AT), highest))
-        return [float(c) * math.factorial(k) for k, c in enumerate(coefficients)][1:]
+        return [float(c) * math.factorial(k) for k, c in enumerate(coefficients) if k > 0]
 
 
 def largest_error(derivatives: list[ad.Node], x: ad.Node) -> float:

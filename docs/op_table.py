@@ -30,6 +30,8 @@ Generated from the ops by `python docs/op_table.py`; a test keeps it up to date.
 * **Kind**: what the op states of its derivative. *unary*, *binary*: the partials, entry by entry. *linear*:
   its adjoint. *multilinear*: a gradient that is linear in each operand. *step*, *creation*: nothing flows.
   *op*, *reduction*, *fused*: a gradient.
+* **Kinks**: where the derivative is a choice or infinite, and what is taken there, in every mode and order;
+  `kinks(nodes, values)` lists the nodes of a run that are there.
 * **Forward**: how a tangent is pushed forward. *derived*: from what the kind states; *own*: the op has a rule
   of its own; *pullback*: as the pullback of the pullback.
 * **Orders**: how often the gradient can be differentiated again; *all* where it is made of ops that can.
@@ -62,6 +64,11 @@ def conventions(op: Op) -> str:
     return ' '.join(found.group(1).split()) if found else ''
 
 
+def kinks(op: Op) -> str:
+    """Return where the derivative is a choice or infinite, and what is taken there."""
+    return '; '.join(map(str, op.kinks))
+
+
 def cell(text: str) -> str:
     """Return a text as the cell of a table, with code in single quotes of Markdown."""
     return text.replace('``', '`').replace('|', '\\|')
@@ -79,12 +86,13 @@ def table() -> str:
             continue
         title = (family.__doc__ or '').partition('\n')[0].rstrip('.')
         parts.append(f'\n## {title}\n')
-        parts.append('| op | value | kind | formula | conventions | forward | orders |')
-        parts.append('| --- | --- | --- | --- | --- | --- | --- |')
+        parts.append('| op | value | kind | formula | kinks | conventions | forward | orders |')
+        parts.append('| --- | --- | --- | --- | --- | --- | --- | --- |')
         for op in sorted(own, key=lambda op: op.name):
             formula = f'`{op.formula}`' if op.formula else ''
             orders = 'all' if op.orders is None else str(op.orders)
-            cells = [f'`{op.name}`', cell(summary(op)), kind_of(op), cell(formula), cell(conventions(op))]
+            cells = [f'`{op.name}`', cell(summary(op)), kind_of(op), cell(formula)]
+            cells += [cell(kinks(op)), cell(conventions(op))]
             parts.append(f'| {" | ".join([*cells, forward_of(op), orders])} |')
     return '\n'.join(parts) + '\n'
 

@@ -62,7 +62,7 @@ def jacobians(
     Examples
     --------
     >>> import torch, adjoint as ad
-    >>> x = ad.Variable('x', (2,))
+    >>> x = ad.Variable('x')
     >>> J, = ad.jacobians(ad.cumsum(x ** 2, 0), [x])
     >>> ad.Evaluator([J]).run({x: torch.tensor([1.0, 2.0])})
     [tensor([[2., 0.],
@@ -206,7 +206,7 @@ def hessians(output_node: Node, nodes: Sequence[Node]) -> list[list[Node]]:
     Examples
     --------
     >>> import torch, adjoint as ad
-    >>> x = ad.Variable('x', (2,))
+    >>> x = ad.Variable('x')
     >>> ((H,),) = ad.hessians(ad.sum(x ** 3), [x])
     >>> ad.Evaluator([H]).run({x: torch.tensor([1.0, 2.0])})
     [tensor([[ 6.,  0.],
@@ -245,7 +245,7 @@ def hessian_products(
     Examples
     --------
     >>> import torch, adjoint as ad
-    >>> x = ad.Variable('x', (2,))
+    >>> x = ad.Variable('x')
     >>> product, = ad.hessian_products(ad.sum(x ** 3), [x], [torch.tensor([1.0, -1.0])])
     >>> ad.Evaluator([product]).run({x: torch.tensor([1.0, 2.0])})
     [tensor([  6., -12.])]

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from adjoint.core.node import Node
 from adjoint.core.op import Op
-from adjoint.ops.arithmetic import Add, Div, Mul, Neg, Sub
+from adjoint.ops.arithmetic import Add, Div, Mul, Neg, Sub, div
 from adjoint.ops.contraction import Multilinear, matmul
 from adjoint.ops.creation import ones_like
 from adjoint.ops.linalg import Solve
@@ -115,7 +115,7 @@ def quotient(node: Node, order: int) -> Rule:
             value = yield node, order - k
             removed = removed if value is None else _plus(removed, _times(divisor, value))
     rest = _minus(total, removed)
-    return None if rest is None else rest / b
+    return None if rest is None else div(rest, b)
 
 
 def solution(node: Node, order: int) -> Rule:
@@ -134,8 +134,9 @@ def solution(node: Node, order: int) -> Rule:
 
 def entry(node: Node, order: int) -> Rule:
     """One output of an op with several."""
+    position: int = node.attrs['position']
     whole = yield node.inputs[0], order
-    return None if whole is None else slots(whole)[node.attrs['position']]
+    return None if whole is None else slots(whole)[position]
 
 
 def entries(node: Node, order: int) -> Rule:

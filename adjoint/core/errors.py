@@ -2,6 +2,7 @@
 
 __all__ = [
     'AdjointError',
+    'ConvergenceError',
     'MissingInputError',
     'NoSuchAttribute',
     'NonDifferentiableError',
@@ -14,6 +15,10 @@ __all__ = [
 
 class AdjointError(Exception):
     """Base of every error that the package raises on purpose."""
+
+
+class ConvergenceError(AdjointError, ArithmeticError):
+    """A solver returned no solution, or the linear system of an implicit derivative has none."""
 
 
 class ShapeError(AdjointError, ValueError):

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-import torch
+__all__ = ['Kink', 'jump', 'kink', 'pole', 'tie']
 
-__all__ = ['Kink']
+# From the node and the values of its operands to a boolean tensor.
+Found: TypeAlias = (
+    Callable[[Any, Any], Any] | Callable[[Any, Any, Any], Any] | Callable[[Any, Any, Any, Any], Any]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,28 @@ class Kink:
     kind: Literal['kink', 'tie', 'jump', 'pole']
     place: str
     chosen: str
-    found: Callable[..., torch.Tensor]
+    found: Found
 
     def __str__(self) -> str:
         """Return the place with what was chosen, as a clause of the table of ops."""
         return f'{self.kind} at {self.place}: {self.chosen}'
 
 
-def pole(place: str, chosen: str, found: Callable[..., Any]) -> Kink:
+def kink(place: str, chosen: str, found: Found) -> Kink:
+    """Return the declaration of a corner."""
+    return Kink('kink', place, chosen, found)
+
+
+def tie(place: str, chosen: str, found: Found) -> Kink:
+    """Return the declaration of a tie."""
+    return Kink('tie', place, chosen, found)
+
+
+def jump(place: str, chosen: str, found: Found) -> Kink:
+    """Return the declaration of a jump."""
+    return Kink('jump', place, chosen, found)
+
+
+def pole(place: str, chosen: str, found: Found) -> Kink:
     """Return the declaration of a pole."""
     return Kink('pole', place, chosen, found)

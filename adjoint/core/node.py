@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from inspect import isdatadescriptor
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -149,9 +148,8 @@ class Node:
             return self.attrs[name]
         method = table.METHODS.get(name)
         own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
-        if isdatadescriptor(own):  # an attribute of tensors, such as `real`
-            read: Any = own.__get__  # pyright: ignore[reportUnknownMemberType, reportAttributeAccessIssue] it has one
-            return table.called_on_nodes(read, self) if method is None else method(self)
+        if hasattr(own, '__set__'):  # an attribute of tensors, such as `real`
+            return table.called_on_nodes(own.__get__, self) if method is None else method(self)
         if method is not None or callable(own):
             return partial(method or partial(table.called_on_nodes, own), self)
         msg = (

@@ -1,8 +1,7 @@
 """The map: a body applied to each example of a batch. It batches the ops that have no rule of their own."""
 
 import warnings
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -12,29 +11,23 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.bodies import pulled_back, pushed_forward
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node
-from adjoint.core.op import Op
 from adjoint.core.tensor_type import TensorType
+from adjoint.flow.holder import Holder
 from adjoint.ops.batch import spread
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.reduction import sum_
 from adjoint.ops.several import items, packed, slots
 
-__all__ = ['Map', 'map_of', 'mapped']
+__all__ = ['Map', 'mapped']
 
 
-class Map(Op):
+class Map(Holder):
     """A body applied to each example of a batch, the results stacked.
 
     ``attrs['body']`` is on one example; ``attrs['batches']`` tells which operands are batches, along their
     first axis; the others are the same for every example. It runs vectorised where torch can, and example
     by example elsewhere.
     """
-
-    def __init__(self, outputs: int) -> None:
-        self.outputs = outputs
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return map_of, (self.outputs,)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         """Return the results for the examples, stacked; a tuple where there are several outputs."""
@@ -48,7 +41,7 @@ class Map(Op):
         found = _vectorised(body, batches, input_values) if sizes[0] else None
         if found is None:
             found = _one_by_one(node, body, batches, input_values, sizes[0])
-        return found[0] if self.outputs == 1 else tuple(found)
+        return self.valued(node, found)
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         """Return the type of the body's results with one more axis in front."""
@@ -57,8 +50,7 @@ class Map(Op):
         for t, is_batch in zip(input_types, batches, strict=True):
             if is_batch and t.shape:
                 size = t.shape[0] if size is None else size
-        found = tuple(_of_batch(y.type, size) for y in node.attrs['body'].outputs)
-        return found[0] if self.outputs == 1 else TensorType(items=found)
+        return self.typed(node, [_of_batch(y.type, size) for y in node.attrs['body'].outputs])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the pullback of the body, batched; what is the same for all gets the sum."""
@@ -86,6 +78,13 @@ class Map(Op):
         if not reached:
             return None
         return tangents[0] if self.outputs == 1 else packed(tangents)
+
+    def restricted(self, node: Node, used: Collection[int]) -> Node:
+        """Return a node that computes only some of the outputs."""
+        body: Body = node.attrs['body']
+        places = sorted(used)
+        own = Body(body.inputs, [body.outputs[i] for i in places])
+        return Node(node.inputs, self, {**node.attrs, 'body': own, 'places': tuple(places)})
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``map(cholesky)(a)``."""
@@ -172,24 +171,15 @@ def _one_by_one(
 
 
 def _of_none(body: Body, batches: Sequence[bool], values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """Return the results for no examples: their shapes are those of one that is made up."""
-    made_up = [
-        v.new_ones(v.shape[1:], device='meta') if is_batch else v.to('meta')
-        for v, is_batch in zip(values, batches, strict=True)
-    ]
-    device = next((v.device for v in values), None)
-    try:
-        results = body.run(made_up)
-    except (RuntimeError, NotImplementedError):
-        real = [v.new_ones(v.shape[1:]) if b else v for v, b in zip(values, batches, strict=True)]
-        results = body.run(real)
-    return [torch.empty((0, *r.shape), dtype=r.dtype, device=device) for r in results]
-
-
-@cache
-def map_of(outputs: int) -> Map:
-    """Return the op that maps a body of so many outputs."""
-    return Map(outputs)
+    """Return the results for no examples: of the types that are known, or those of an example made up."""
+    device = values[batches.index(True)].device
+    types = [y.type for y in body.outputs]
+    if all(t is not None and t.is_static for t in types):
+        sizes = [(0, *(s for s in t.shape or () if isinstance(s, int))) for t in types if t is not None]
+        dtypes = [t.dtype for t in types if t is not None]
+        return [torch.empty(size, dtype=d, device=device) for size, d in zip(sizes, dtypes, strict=True)]
+    results = body.run([v.new_ones(v.shape[1:]) if b else v for v, b in zip(values, batches, strict=True)])
+    return [r.new_empty((0, *r.shape)) for r in results]
 
 
 def mapped(node: Node, batches: Sequence[Node | None]) -> Node:
@@ -200,7 +190,7 @@ def mapped(node: Node, batches: Sequence[Node | None]) -> Node:
     body = Body(inputs, [inner] if count == 1 else items(inner))
     operands = [x if b is None else b for x, b in zip(node.inputs, batches, strict=True)]
     attrs = {'body': body, 'batches': tuple(b is not None for b in batches)}
-    return Node(operands, map_of(count), attrs)
+    return Node(operands, Map(count), attrs)
 
 
 hand_over_map(mapped)

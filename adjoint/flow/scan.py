@@ -14,12 +14,11 @@ from adjoint.core.tensor_type import Size, TensorType
 from adjoint.flow.backward import Backward
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.stacks import Stacks, check_carries
-from adjoint.flow.steps import Operands, live_carries, operands_of, pushed_step
+from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
-from adjoint.ops.creation import zeros_like
 from adjoint.ops.several import items, joined, parts
 
-__all__ = ['Scan', 'options_of', 'scanned', 'steps_of', 'with_states']
+__all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
 
 
 class Scan(Holder):
@@ -65,7 +64,7 @@ class Scan(Holder):
             if known is not None and known.shape is not None:
                 known = known._replace(shape=(length, *known.shape))
             found.append(known)
-        return self.typed(found)
+        return self.typed(node, found)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         cts = [*parts(node, output_grad)]
@@ -89,25 +88,25 @@ class Scan(Holder):
         body: Body = node.attrs['body']
         count = len(own.carries)
         pushed = pushed_step(body, count, given.of_body)
-        moving = dict(zip(pushed.moving, pushed.body.inputs[len(body.inputs) :], strict=True))
-        moved = dict(zip(pushed.reached, pushed.body.outputs, strict=True))
-        if not moving:
+        ts = operands_of(node, pushed.of_inputs(body))
+        moved = pushed.of_outputs(body, ts.carries)
+        if not present(moved):
             return None
-        ts = [moving.get(i) for i in range(len(body.inputs))]
-        step = operands_of(node, body.inputs).followed_by(operands_of(node, ts))
-        carried = [i for i in pushed.moving if i < count]
-        results = [i for i in pushed.reached if i >= count]
-        outputs = [
-            *body.outputs[:count],
-            *(moved[i] if i in moved else zeros_like(moving[i]) for i in carried),
-            *(moved[i] for i in results),
-        ]
-        first = [zeros_like(x) if t is None else t for x, t in zip(own.carries, given.carries, strict=True)]
-        starts = [first[i] if i in carried else None for i in range(count)]
-        operands = own.followed_by(Operands(starts, given.sequences, given.constants, []))
-        found = scanned(Body(step.of_body, outputs), operands, **options_of(node))
-        at = dict(zip([*carried, *results], found[count:], strict=False))
-        return joined([at.get(i) for i in range(self.outputs)]) if at else None
+        step = operands_of(node, body.inputs).followed_by(ts)
+        first = started(own.carries, given.carries, ts.carries)
+        operands = own.followed_by(Operands(first, given.sequences, given.constants, []))
+        found = scanned(
+            Body(step.of_body, [*body.outputs[:count], *present(moved)]), operands, **options_of(node)
+        )
+        rest = iter(found[count:])
+        return joined([None if t is None else next(rest) for t in moved])
+
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
+        """Return ``scan(init, xs, reverse=True)``: with what steers the loop, where it is not as usual."""
+        shown = [name for name in ('length', 'reverse', 'snapshots') if node.attrs.get(name)]
+        if node.attrs['sequences'] and 'length' in shown:
+            shown.remove('length')
+        return f'{self.name}({", ".join([*operands, *(f"{name}={node.attrs[name]}" for name in shown)])})'
 
     def restricted(self, node: Node, used: Collection[int]) -> Node:
         own = operands_of(node, node.inputs)
@@ -122,7 +121,7 @@ class Scan(Holder):
             outputs,
             node.attrs['length'],
         )
-        return _node(self, Body(step.of_body, outputs), operands, options_of(node), places=tuple(places))
+        return loop_node(self, Body(step.of_body, outputs), operands, options_of(node), places=tuple(places))
 
 
 def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node, ...]:
@@ -152,10 +151,13 @@ def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node,
         options['length'] = next((s for s in sizes if isinstance(s, int)), None)
     step, operands = _trimmed(step, operands, outputs, options['length'])
     op = options['kind'](len(outputs))
-    return items(_node(op, Body(step.of_body, outputs), operands, options))
+    return items(loop_node(op, Body(step.of_body, outputs), operands, options))
 
 
-def _node(op: Scan, body: Body, operands: Operands[Node], options: Mapping[str, Any], **more: Any) -> Node:
+def loop_node(
+    op: Scan, body: Body, operands: Operands[Node], options: Mapping[str, Any], **more: Any
+) -> Node:
+    """Return the node of a loop, with the body and the operands as they are."""
     attrs = {'body': body, 'carries': len(operands.carries), 'sequences': len(operands.sequences)}
     attrs |= {name: value for name, value in options.items() if name != 'kind'}
     return Node([*operands.of_body, *operands.count], op, {**attrs, **more})
@@ -163,7 +165,7 @@ def _node(op: Scan, body: Body, operands: Operands[Node], options: Mapping[str, 
 
 def options_of(node: Node) -> dict[str, Any]:
     """Return the options with which the node of a loop was made."""
-    own = {'body', 'carries', 'sequences', 'places'}
+    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states'}
     return {'kind': type(node.op)} | {name: value for name, value in node.attrs.items() if name not in own}
 
 
@@ -194,7 +196,7 @@ def with_states(node: Node) -> Node:
         return node
     outputs, options = [*body.outputs, *missing], options_of(node)
     op = options['kind'](len(outputs))
-    return _node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
+    return loop_node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
 
 
 def steps_of(node: Node, own: Operands[torch.Tensor]) -> int:

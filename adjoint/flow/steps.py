@@ -9,8 +9,12 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.flow.holder import is_moving
 from adjoint.ops.body import Body
+from adjoint.ops.creation import zeros_like
 
-__all__ = ['Operands', 'Pulled', 'Pushed', 'live_carries', 'operands_of', 'pulled_step', 'pushed_step']
+__all__ = [
+    'Operands', 'Pulled', 'Pushed', 'live_carries', 'operands_of', 'present', 'pulled_step', 'pushed_step',
+    'started',
+]  # fmt: skip
 
 T = TypeVar('T')
 
@@ -44,9 +48,9 @@ class Operands(Generic[T]):
     def followed_by(self, other: 'Operands[T | None]') -> 'Operands[T]':
         """Return the operands, those of each sort followed by those of others that are there."""
         return Operands(
-            [*self.carries, *(x for x in other.carries if x is not None)],
-            [*self.sequences, *(x for x in other.sequences if x is not None)],
-            [*self.constants, *(x for x in other.constants if x is not None)],
+            [*self.carries, *present(other.carries)],
+            [*self.sequences, *present(other.sequences)],
+            [*self.constants, *present(other.constants)],
             self.count,
         )
 
@@ -62,6 +66,21 @@ def operands_of(node: Node, values: Sequence[T]) -> Operands[T]:
         list(values[constants:count]),
         list(values[count:]),
     )
+
+
+def present(values: Iterable[T | None]) -> list[T]:
+    """Return those of the values that are there."""
+    return [x for x in values if x is not None]
+
+
+def started(
+    carries: Sequence[Node], tangents: Sequence[Node | None], moving: Sequence[Node | None]
+) -> list[Node | None]:
+    """Return the tangents that the carries of a loop start with, of those that move in any step."""
+    return [
+        None if moves is None else zeros_like(x) if t is None else t
+        for x, t, moves in zip(carries, tangents, moving, strict=True)
+    ]
 
 
 def live_carries(body: Body, carries: int, outputs: Iterable[int]) -> list[int]:
@@ -138,6 +157,17 @@ class Pushed:
     body: Body
     moving: list[int]
     reached: tuple[int, ...]
+
+    def of_inputs(self, step: Body) -> list[Node | None]:
+        """Return the tangent of each input of the step, as an input of the pushforward."""
+        at = dict(zip(self.moving, self.body.inputs[len(step.inputs) :], strict=True))
+        return [at.get(i) for i in range(len(step.inputs))]
+
+    def of_outputs(self, step: Body, carries: Sequence[Node | None]) -> list[Node | None]:
+        """Return the tangent of each output of the step; of a carry that comes to rest, zeros."""
+        at = dict(zip(self.reached, self.body.outputs, strict=True))
+        at |= {i: zeros_like(t) for i, t in enumerate(carries) if t is not None and i not in at}
+        return [at.get(i) for i in range(len(step.outputs))]
 
 
 def pushed_step(body: Body, carries: int, tangents: Sequence[Node | None]) -> Pushed:

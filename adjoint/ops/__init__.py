@@ -34,6 +34,7 @@ from adjoint.ops import (
     loss,
     masks,
     matrix,
+    moments,
     normalise,
     ordering,
     padding,
@@ -61,10 +62,10 @@ __all__ = ['FAMILIES', 'registry']
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
     arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
-    step, logic, masks, select, blend, reduction, cumulative, ordering, contraction, convolution, pooling,
-    resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg, determinant,
-    factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal, window, index,
-    scatter, scatter_reduce, linear, batch, creation, basis, flowing, torch_names,
+    step, logic, masks, select, blend, reduction, moments, cumulative, ordering, contraction, convolution,
+    pooling, resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg,
+    determinant, factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal,
+    window, index, scatter, scatter_reduce, linear, batch, creation, basis, flowing, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from adjoint.core.errors import ShapeError
+from adjoint.core.kink import kink
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -36,6 +37,7 @@ class ReLU(Unary):
     formula = 'Max(x, 0)'
     kernel = torch.relu
     drops = True
+    kinks = (kink('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return greater(x, 0)

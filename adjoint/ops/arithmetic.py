@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.kink import pole
+from adjoint.core.kink import jump, kink, pole
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.creation import zeros_like
@@ -127,6 +127,18 @@ class Neg(Unary):
         return -1
 
 
+def _at_pole(_: Node, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a == 0) & (b.real < 1)
+
+
+def _is_log_of_negative(y: Node, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Return where the base is negative, of an exponent that is no Python number."""
+    is_number = y.attrs.get('side') == 'right'
+    if is_number or a.is_complex() or b.is_complex():
+        return torch.zeros((), dtype=torch.bool)
+    return (a < 0) & (b == b)  # noqa: PLR0124 in the shape of both
+
+
 class Pow(Binary):
     """``a ** b``, with a node or a number as base and as exponent.
 
@@ -139,7 +151,10 @@ class Pow(Binary):
 
     formula = 'a**b'
     kernel = torch.pow
-    kinks = (pole('a == 0, b < 1', 'the derivative is infinite', lambda _, a, b: (a == 0) & (b < 1)),)
+    kinks = (
+        pole('a == 0, b < 1', 'the derivative by the base is infinite, of b == 0 it is 0', _at_pole),
+        pole('a < 0', 'the derivative by the exponent is nan', _is_log_of_negative),
+    )
     takes_numbers = True
     sign = '**'
 
@@ -232,6 +247,7 @@ class Abs(Unary):
 
     formula = 'Abs(x)'
     kernel = torch.abs
+    kinks = (kink('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent times the sign, which is not conjugated: the value is real."""
@@ -254,6 +270,7 @@ class Sgn(Unary):
     """
 
     kernel = torch.sgn
+    kinks = (jump('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the pushforward of the cotangent: the map is self-adjoint."""

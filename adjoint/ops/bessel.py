@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import kink, pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Partial, Unary
@@ -171,6 +172,7 @@ class BesselY0(_Bessel):
     name = 'bessel_y0'
     formula = 'bessely(0, x)'
     kernel = _kernels.bessel_y0
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -bessel_y1(x)
@@ -182,6 +184,7 @@ class BesselY1(_Bessel):
     name = 'bessel_y1'
     formula = 'bessely(1, x)'
     kernel = _kernels.bessel_y1
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return bessel_y0(x) - y / x
@@ -263,6 +266,7 @@ class I0e(Unary):
     name = 'i0e'
     formula = 'exp(-Abs(x))*besseli(0, x)'
     kernel = _kernels.i0e
+    kinks = (kink('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return i1e(x) - sign(x) * y
@@ -285,6 +289,7 @@ class ModifiedBesselK0(_Bessel):
     name = 'modified_bessel_k0'
     formula = 'besselk(0, x)'
     kernel = _kernels.modified_bessel_k0
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -modified_bessel_k1(x)
@@ -296,6 +301,7 @@ class ModifiedBesselK1(_Bessel):
     name = 'modified_bessel_k1'
     formula = 'besselk(1, x)'
     kernel = _kernels.modified_bessel_k1
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -modified_bessel_k0(x) - y / x
@@ -307,6 +313,7 @@ class ScaledModifiedBesselK0(_Bessel):
     name = 'scaled_modified_bessel_k0'
     formula = 'exp(x)*besselk(0, x)'
     kernel = _kernels.scaled_modified_bessel_k0
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return y - scaled_modified_bessel_k1(x)
@@ -318,6 +325,7 @@ class ScaledModifiedBesselK1(_Bessel):
     name = 'scaled_modified_bessel_k1'
     formula = 'exp(x)*besselk(1, x)'
     kernel = _kernels.scaled_modified_bessel_k1
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return y - scaled_modified_bessel_k0(x) - y / x

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import kink, pole
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Elementwise, Partial, times
@@ -123,6 +124,8 @@ class Addcmul(_Scaled):
 class Addcdiv(_Scaled):
     """``x + value * a / b``; a division by zero is infinite or nan, as in torch."""
 
+    kinks = (pole('b == 0', 'the derivatives are infinite or nan', lambda _, x, a, b: b == 0),)
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, a, b = input_values
         return torch.addcdiv(x, a, b, value=node.attrs['value'])
@@ -143,6 +146,9 @@ class ClampTensor(Nary):
     """
 
     drops = True
+    kinks = (
+        kink('x == min or x == max', 'all of it goes to x', lambda _, x, low, high: (x == low) | (x == high)),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return torch.clamp(*input_values)

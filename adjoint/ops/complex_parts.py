@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.kink import jump
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
@@ -95,6 +96,7 @@ class Angle(Unary):
     """
 
     kernel = torch.angle
+    kinks = (jump('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the cotangent times the direction across ``x``, which is not conjugated."""

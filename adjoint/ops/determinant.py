@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -192,6 +193,11 @@ def _by_leverrier(a: torch.Tensor, tangents: Sequence[torch.Tensor]) -> torch.Te
     return sign * adjugate[-1].mT
 
 
+def _is_singular(_: Node, a: torch.Tensor) -> torch.Tensor:
+    logarithm: torch.Tensor = torch.slogdet(a)[1]
+    return logarithm == float('-inf')
+
+
 class Slogdet(Op):
     """The sign of the determinant, of absolute value 1 or 0, and the logarithm of its absolute value.
 
@@ -203,6 +209,13 @@ class Slogdet(Op):
 
     axes = ()
     outputs = 2
+    kinks = (
+        pole(
+            'a singular',
+            'the derivative is infinite or nan',
+            _is_singular,
+        ),
+    )
 
     def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self))

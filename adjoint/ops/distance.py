@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import kink
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.arithmetic import abs_
@@ -40,6 +41,8 @@ class AbsPow(_OfAbs):
     At 0 the derivative is 0.
     """
 
+    kinks = (kink('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
         return x.abs() ** node.attrs['exponent']
@@ -65,6 +68,8 @@ class SignedPow(_OfAbs):
     -----
     At 0 the derivative is 0 where the exponent is below 1.
     """
+
+    kinks = (kink('x == 0', 'the derivative is 0, unless the exponent is 1', lambda _, x: x == 0),)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
@@ -107,6 +112,14 @@ class VectorNorm(Reduction):
     Where the norm is 0, all derivatives are 0. With ``ord=0`` it is the count of the entries that are not
     zero, and nothing flows.
     """
+
+    kinks = (
+        kink(
+            'the norm is 0',
+            'all derivatives are 0',
+            lambda y, a: _linalg.vector_norm(a, 2, y.attrs['dim'], y.attrs['keepdim']) == 0,
+        ),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import NonDifferentiableError
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -66,6 +67,11 @@ class Cholesky(Op):
     """
 
     axes = ()
+    kinks = (
+        pole(
+            'a singular', 'the derivative is infinite or nan', lambda _, a: _linalg.eigvalsh(a)[..., :1] <= 0
+        ),
+    )
 
     def __call__(self, a: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name)], self, {'check': check})
@@ -173,6 +179,13 @@ class Eigh(Op):
 
     axes = ()
     outputs = 2
+    kinks = (
+        pole(
+            'equal eigenvalues',
+            'the derivatives of their eigenvectors are infinite or nan',
+            lambda _, a: _linalg.eigvalsh(a).diff(dim=-1) == 0,
+        ),
+    )
 
     def __call__(self, a: Operand, lower: bool = True) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self, {'lower': lower}))
@@ -246,6 +259,13 @@ class SVD(Op):
     axes = ()
     name = 'svd'
     outputs = 3
+    kinks = (
+        pole(
+            'equal singular values',
+            'the derivatives of their vectors are infinite or nan',
+            lambda _, a: _linalg.svdvals(a).diff(dim=-1) == 0,
+        ),
+    )
 
     def __call__(self, a: Operand, full_matrices: bool = False) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self, {'full_matrices': full_matrices}))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
 
+from adjoint.core.kink import jump, kink
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -28,6 +29,14 @@ __all__ = [
 class Inside(Step, Unary):
     """1 where ``low < x < high``, else 0, in the dtype of ``x``."""
 
+    kinks = (
+        jump(
+            'x == low or x == high',
+            'the derivative is 0',
+            lambda y, x: (x == y.attrs['low']) | (x == y.attrs['high']),
+        ),
+    )
+
     def __call__(self, x: Operand, low: float = 0.0, high: float = 1.0) -> Node:
         return Node([as_node(x, self.name)], self, {'low': low, 'high': high})
 
@@ -38,6 +47,8 @@ class Inside(Step, Unary):
 
 class Slope(Step, Unary):
     """1 where ``x`` is positive, else ``negative_slope``, in the dtype of ``x``."""
+
+    kinks = (jump('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def __call__(self, x: Operand, negative_slope: float = 0.01) -> Node:
         return Node([as_node(x, self.name)], self, {'negative_slope': negative_slope})
@@ -56,6 +67,7 @@ class LeakyReLU(Unary):
     """
 
     name = 'leaky_relu'
+    kinks = (kink('x == 0', 'the derivative is the slope', lambda _, x: x == 0),)
 
     def __call__(self, x: Operand, negative_slope: float = 0.01) -> Node:
         return Node([as_node(x, self.name)], self, {'negative_slope': negative_slope})
@@ -77,6 +89,7 @@ class ELU(Unary):
     """
 
     name = 'elu'
+    kinks = (kink('x == 0', 'the derivative is that of the exponential part', lambda _, x: x == 0),)
 
     def __call__(self, x: Operand, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Node:
         """Build the node.
@@ -115,6 +128,8 @@ class Hardshrink(Unary):
     The derivative at the jumps is 0.
     """
 
+    kinks = (jump('abs(x) == lambd', 'the derivative is 0', lambda y, x: x.abs() == y.attrs['lambd']),)
+
     def __call__(self, x: Operand, lambd: float = 0.5) -> Node:
         return Node([as_node(x, self.name)], self, {'lambd': lambd})
 
@@ -135,6 +150,8 @@ class Softshrink(Hardshrink):
     The derivative at the kinks is 0.
     """
 
+    kinks = (kink('abs(x) == lambd', 'the derivative is 0', lambda y, x: x.abs() == y.attrs['lambd']),)
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
         return F.softshrink(x, node.attrs['lambd'])
@@ -147,6 +164,14 @@ class Hardtanh(Unary):
     -----
     The derivative at the bounds is 0, other than that of ``clamp``.
     """
+
+    kinks = (
+        kink(
+            'x == min_val or x == max_val',
+            'the derivative is 0',
+            lambda y, x: (x == y.attrs['min_val']) | (x == y.attrs['max_val']),
+        ),
+    )
 
     def __call__(self, x: Operand, min_val: float = -1.0, max_val: float = 1.0) -> Node:
         return Node([as_node(x, self.name)], self, {'min_val': min_val, 'max_val': max_val})
@@ -164,6 +189,10 @@ def _hardsigmoid(x: torch.Tensor) -> torch.Tensor:
     return torch.clamp(x + 3, 0, 6) / 6
 
 
+def _at_three(_: Node, x: torch.Tensor) -> torch.Tensor:
+    return x.abs() == 3  # noqa: PLR2004 where both are cut off
+
+
 class Hardsigmoid(Unary):
     """``x / 6 + 1 / 2`` limited to ``[0, 1]``.
 
@@ -173,6 +202,7 @@ class Hardsigmoid(Unary):
     """
 
     kernel = _hardsigmoid
+    kinks = (kink('abs(x) == 3', 'the derivative is 0', _at_three),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return inside(x, -3.0, 3.0) / 6
@@ -187,6 +217,7 @@ class Hardswish(Unary):
     """
 
     kernel = F.hardswish
+    kinks = (kink('abs(x) == 3', 'the derivative is 0 at -3 and 1 at 3', _at_three),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return where(inside(x, -3.0, 3.0), x / 3 + 0.5, gt(x, 0))

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -58,6 +59,10 @@ class FromColumns(Linear):
         return reshape_like(ct, node.inputs[0]), None, None
 
 
+def _is_singular(a: torch.Tensor) -> torch.Tensor:
+    return _linalg.det(a) == 0
+
+
 class Solve(Op):
     """The matrices ``x`` with ``a @ x = b``; batches broadcast.
 
@@ -69,6 +74,7 @@ class Solve(Op):
     axes = ()
     broadcasts = True
     name = 'solve_matrix'
+    kinks = (pole('a singular', 'the derivative is infinite or nan', lambda _, a, b: _is_singular(a)),)
 
     def __call__(self, a: Operand, b: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name), as_node(b, self.name)], self, {'check': check})
@@ -108,6 +114,7 @@ class Inverse(Op):
     """
 
     axes = ()
+    kinks = (pole('a singular', 'the derivative is infinite or nan', lambda _, a: _is_singular(a)),)
 
     def __call__(self, a: Operand, check: bool = True) -> Node:
         return Node([as_node(a, self.name)], self, {'check': check})

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Step
@@ -42,6 +43,17 @@ class _Along(Step):
         return Node([as_node(a, self.name)], self, {'dim': dim})
 
 
+def _equal_to(a: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    found = a == value
+    return found if found.sum() > 1 else torch.zeros_like(found)
+
+
+def _has_equals(y: Node, a: torch.Tensor) -> torch.Tensor:
+    dim = y.attrs['dim']
+    in_order = a.reshape(a.shape or (1,)).sort(dim).values
+    return torch.diff(in_order, dim=dim) == 0
+
+
 class Argsort(Step):
     """The positions that sort an axis.
 
@@ -51,6 +63,13 @@ class Argsort(Step):
     """
 
     axes = ('dim',)
+    kinks = (
+        tie(
+            'equal entries',
+            'each keeps its own place',
+            _has_equals,
+        ),
+    )
 
     def __call__(self, a: Operand, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Node:
         """Build the node.
@@ -171,6 +190,14 @@ class Median(_WholeMedian):
     Entries equal to it share the cotangent evenly.
     """
 
+    kinks = (
+        tie(
+            'several entries are the median',
+            'they share it evenly',
+            lambda _, a: _equal_to(a, torch.median(a)),
+        ),
+    )
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.median(a)
@@ -183,6 +210,14 @@ class Nanmedian(_WholeMedian):
     -----
     Entries equal to it share the cotangent evenly.
     """
+
+    kinks = (
+        tie(
+            'several entries are the median',
+            'they share it evenly',
+            lambda _, a: _equal_to(a, torch.nanmedian(a)),
+        ),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values

@@ -6,20 +6,20 @@ from typing import Any, TypeAlias
 
 import torch
 
+from adjoint.core.kink import pole, tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
-from adjoint.ops.elementwise import Binary, Partial, Step, Unary
+from adjoint.ops.elementwise import Binary, Step
 from adjoint.ops.exponential import exp
-from adjoint.ops.linear import Linear, conj, expand_like, real
-from adjoint.ops.select import where
+from adjoint.ops.linear import Linear, conj, expand_like
 from adjoint.ops.step import eq
 
 __all__ = [
-    'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Deviation', 'Dims', 'Logsumexp',
+    'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Dims', 'Logsumexp',
     'Mean', 'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax',
-    'argmin', 'cumsum', 'deviation', 'logsumexp', 'mean', 'nanmean', 'nansum', 'reduction_attrs',
-    'same', 'std', 'sum_', 'unmean', 'unreduced', 'unsum', 'var',
+    'argmin', 'cumsum', 'logsumexp', 'mean', 'reduction_attrs', 'same', 'sum_', 'unmean', 'unreduced',
+    'unsum',
 ]  # fmt: skip
 
 Dims: TypeAlias = int | Sequence[int] | None
@@ -155,6 +155,15 @@ class Unmean(_Unreducing):
         return _like_this(mean, node, ct), None
 
 
+def _tied(a: torch.Tensor, extremum: Any, attrs: dict[str, Any]) -> torch.Tensor:
+    """Return which entries are as extreme as another one along the reduced axes."""
+    dim = () if attrs['dim'] is None else attrs['dim']
+    if not a.numel():
+        return torch.zeros_like(a, dtype=torch.bool)
+    found = a == extremum(a, dim, keepdim=True)
+    return found & (found.sum(dim or tuple(range(a.ndim)), keepdim=True) > 1)
+
+
 class Extremum(Reduction):
     """Base of ``amax`` and ``amin``."""
 
@@ -181,6 +190,14 @@ class Amax(Extremum):
     Ties share the cotangent evenly.
     """
 
+    kinks = (
+        tie(
+            'several entries are the largest',
+            'they share it evenly',
+            lambda y, a: _tied(a, torch.amax, y.attrs),
+        ),
+    )
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         dim = node.attrs['dim']
@@ -195,6 +212,14 @@ class Amin(Extremum):
     Ties share the cotangent evenly.
     """
 
+    kinks = (
+        tie(
+            'several entries are the smallest',
+            'they share it evenly',
+            lambda y, a: _tied(a, torch.amin, y.attrs),
+        ),
+    )
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         dim = node.attrs['dim']
@@ -208,6 +233,14 @@ class Logsumexp(Reduction):
     -----
     The derivative is nan where all entries are ``-inf``, as torch's.
     """
+
+    kinks = (
+        pole(
+            'all entries are -inf',
+            'the derivative is nan',
+            lambda y, a: torch.amax(a.real, y.attrs['dim'] or (), keepdim=True) == -math.inf,
+        ),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
@@ -272,6 +305,14 @@ class _Position(Step):
 class Argmax(_Position):
     """The position of the largest entry along an axis, int64; the first of ties is not guaranteed."""
 
+    kinks = (
+        tie(
+            'several entries are the largest',
+            'all of it goes to one of them',
+            lambda y, a: _tied(a, torch.amax, y.attrs),
+        ),
+    )
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
         return torch.argmax(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
@@ -279,6 +320,14 @@ class Argmax(_Position):
 
 class Argmin(_Position):
     """The position of the smallest entry along an axis, int64; the first of ties is not guaranteed."""
+
+    kinks = (
+        tie(
+            'several entries are the smallest',
+            'all of it goes to one of them',
+            lambda y, a: _tied(a, torch.amin, y.attrs),
+        ),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
@@ -305,20 +354,6 @@ class CumSum(Linear):
         return (cumsum(ct, node.attrs['dim'], reverse=not node.attrs['reverse']),)
 
 
-class Deviation(Unary):
-    """The root of a variance ``x``.
-
-    Notes
-    -----
-    The derivative at 0 is 0, and not that of the root: what is constant has no direction to vary in.
-    """
-
-    kernel = torch.sqrt
-
-    def partial(self, y: Node, x: Node) -> Partial:
-        return 0.5 / where(eq(y, 0), math.inf, y)
-
-
 sum_ = Sum()
 unsum = Unsum()
 mean = Mean()
@@ -332,51 +367,3 @@ cumsum = CumSum()
 same = Same()
 any_ = Any_()
 all_ = All_()
-deviation = Deviation()
-
-
-def var(a: Operand, dim: Dims = None, keepdim: bool = False, correction: float = 1) -> Node:
-    """Return the variance along axes, from the deviations from the mean; of a complex operand it is real.
-
-    Parameters
-    ----------
-    a : Node, torch.Tensor or number
-        Any shape.
-    dim : int or sequence of int, optional
-        The axes to reduce; all of them by default.
-    keepdim : bool
-        Whether the reduced axes stay, with size 1.
-    correction : float
-        Subtracted from the count: 1 for the unbiased estimate, 0 for the biased one.
-
-    Returns
-    -------
-    Node
-        The variance; nan where the count does not exceed the correction.
-    """
-    a = as_node(a, 'var')
-    apart = a - mean(a, dim, keepdim=True)
-    attrs = reduction_attrs(dim, keepdim) | {'correction': correction}
-    return Node([real(apart * conj(apart))], mean, attrs)
-
-
-def std(a: Operand, dim: Dims = None, keepdim: bool = False, correction: float = 1) -> Node:
-    """Return the standard deviation: the root of :func:`var`, with its parameters.
-
-    Notes
-    -----
-    The derivative is 0 where all entries are equal, as torch's.
-    """
-    return deviation(var(a, dim, keepdim, correction))
-
-
-def nansum(a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
-    """Return the sum along axes of the entries that are numbers."""
-    a = as_node(a, 'nansum')
-    return sum_(where(eq(a, a), a, 0), dim, keepdim)
-
-
-def nanmean(a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
-    """Return the mean along axes of the entries that are numbers; nan where there are none."""
-    a = as_node(a, 'nanmean')
-    return nansum(a, dim, keepdim) / sum_(eq(a, a), dim, keepdim)

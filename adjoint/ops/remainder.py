@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import jump, kink, pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
@@ -18,6 +19,11 @@ __all__ = [
 ]  # fmt: skip
 
 
+def at_zero(other: Any, b: Any) -> Any:
+    """Return where ``b``, perhaps a number, is zero, in the shape of both."""
+    return (b == 0) | (other != other)  # noqa: PLR0124 nan is nowhere
+
+
 class Fmod(Binary):
     """The remainder of ``a / b`` with the sign of ``a``; nan where ``b`` is 0.
 
@@ -27,6 +33,14 @@ class Fmod(Binary):
     """
 
     kernel = torch.fmod
+    kinks = (
+        jump(
+            'a a multiple of b',
+            'the derivatives are those between the jumps',
+            lambda _, a, b: torch.fmod(a, b) == 0,
+        ),
+        pole('b == 0', 'the derivative by b is infinite or nan', lambda _, a, b: at_zero(a, b)),
+    )
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 1, -trunc_divide(a, b) if isinstance(b, Node) else None
@@ -41,6 +55,14 @@ class Remainder(Binary):
     """
 
     kernel = torch.remainder
+    kinks = (
+        jump(
+            'a a multiple of b',
+            'the derivatives are those between the jumps',
+            lambda _, a, b: torch.remainder(a, b) == 0,
+        ),
+        pole('b == 0', 'the derivative by b is infinite or nan', lambda _, a, b: at_zero(a, b)),
+    )
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return 1, -floor_divide(a, b) if isinstance(b, Node) else None
@@ -50,6 +72,7 @@ class Frac(Unary):
     """The fraction of ``x``, with its sign: ``x - trunc(x)``."""
 
     kernel = torch.frac
+    kinks = (jump('x whole, not 0', 'the derivative is 1', lambda _, x: (x == x.trunc()) & (x != 0)),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1
@@ -64,6 +87,7 @@ class Copysign(Binary):
     """
 
     kernel = torch.copysign
+    kinks = (kink('a == 0', 'the derivative by a is 0', lambda _, a, b: at_zero(b, a)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return sign(a) * sign(y) if isinstance(a, Node) else None, None
@@ -98,6 +122,9 @@ class Ldexp(Binary):
         return 2.0**b, y * math.log(2)
 
 
+_HALF = 0.5  # the least mantissa
+
+
 class FrexpScale(Step, Unary):
     """``2**-e`` with the exponent ``e`` of ``x``, in its dtype."""
 
@@ -113,6 +140,10 @@ class FrexpMantissa(Unary):
     -----
     The derivative is ``2**-e``, at the jumps too.
     """
+
+    kinks = (
+        jump('abs(x) a power of 2', 'the derivative is 2**-e', lambda _, x: torch.frexp(x)[0].abs() == _HALF),
+    )
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         return torch.frexp(input_values[0])[0]
@@ -130,6 +161,7 @@ class NanToNum(Unary):
     """
 
     drops = True
+    kinks = (jump('x not finite', 'the derivative is 0', lambda _, x: ~x.isfinite()),)
 
     def __call__(
         self, x: Operand, nan: float | None = None, posinf: float | None = None, neginf: float | None = None

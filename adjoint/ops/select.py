@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.kink import jump, kink, tie
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -13,7 +14,7 @@ from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Binary, Partial, Step, Unary
 from adjoint.ops.linear import expand_like, sum_to_like
 from adjoint.ops.logic import isnan, logical_or
-from adjoint.ops.step import eq, ge, gt, le, lt, preference
+from adjoint.ops.step import at_equal, eq, ge, gt, le, lt, preference
 
 __all__ = [
     'Clamp', 'ClampMax', 'ClampMin', 'Fmax', 'Fmin', 'Maximum', 'Minimum', 'Where', 'clamp',
@@ -89,6 +90,7 @@ class Maximum(Binary):
     formula = 'Max(a, b)'
     kernel = torch.maximum
     drops = True
+    kinks = (tie('a == b', 'each gets half', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(a, b), preference(b, a)
@@ -105,6 +107,7 @@ class Minimum(Binary):
     formula = 'Min(a, b)'
     kernel = torch.minimum
     drops = True
+    kinks = (tie('a == b', 'each gets half', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return preference(b, a), preference(a, b)
@@ -121,6 +124,7 @@ class Fmax(Binary):
     formula = 'Max(a, b)'
     kernel = torch.fmax
     drops = True
+    kinks = (tie('a == b', 'all of it goes to a', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return _shared(ge(a, b), b)
@@ -137,6 +141,7 @@ class Fmin(Binary):
     formula = 'Min(a, b)'
     kernel = torch.fmin
     drops = True
+    kinks = (tie('a == b', 'all of it goes to a', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return _shared(le(a, b), b)
@@ -160,6 +165,7 @@ class ClampMin(Binary):
     formula = 'Max(a, b)'
     kernel = torch.clamp_min
     drops = True
+    kinks = (tie('a == b', 'all of it goes to a', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return ge(a, b), lt(a, b)
@@ -177,13 +183,24 @@ class ClampMax(Binary):
     formula = 'Min(a, b)'
     kernel = torch.clamp_max
     drops = True
+    kinks = (tie('a == b', 'all of it goes to a', lambda _, a, b: at_equal(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return le(a, b), gt(a, b)
 
 
+def _at_bounds(y: Node, x: torch.Tensor) -> torch.Tensor:
+    found = torch.zeros_like(x, dtype=torch.bool)
+    for name in ('min', 'max'):
+        if y.attrs[name] is not None:
+            found |= x == y.attrs[name]
+    return found
+
+
 class InRange(Step, Unary):
     """1 where ``min <= x <= max``, else 0, in the dtype of ``x``; a missing bound holds always."""
+
+    kinks = (jump('x == min or x == max', 'the derivative is 0', _at_bounds),)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
@@ -204,6 +221,7 @@ class Clamp(Unary):
     """
 
     drops = True
+    kinks = (kink('x == min or x == max', 'the derivative is 1', _at_bounds),)
 
     def __call__(self, x: Operand, min: Number | None = None, max: Number | None = None) -> Node:
         if min is None and max is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.activation import sigmoid
@@ -12,6 +13,7 @@ from adjoint.ops.bessel import spherical_bessel_j
 from adjoint.ops.elementwise import Binary, Partial, Unary
 from adjoint.ops.exponential import exp, log, log1p
 from adjoint.ops.logic import isinf, logical_and
+from adjoint.ops.remainder import at_zero
 from adjoint.ops.select import clamp, in_range, where
 from adjoint.ops.step import eq, le
 from adjoint.ops.underived import underived
@@ -26,11 +28,19 @@ __all__ = [
 _kernels: Any = torch.special  # it ships no types
 
 
+def _is_gamma_pole(_: Node, x: torch.Tensor) -> torch.Tensor:
+    return (x <= 0) & (x == x.round())
+
+
+_AT_GAMMA_POLES = (pole('x == 0, -1, -2, ...', 'the derivative is infinite or nan', _is_gamma_pole),)
+
+
 class Lgamma(Unary):
     """The logarithm of the absolute value of the gamma function; infinite at 0, -1, -2, ..."""
 
     formula = 'loggamma(x)'
     kernel = torch.lgamma
+    kinks = _AT_GAMMA_POLES
 
     def partial(self, y: Node, x: Node) -> Partial:
         return digamma(x)
@@ -41,6 +51,7 @@ class Digamma(Unary):
 
     formula = 'polygamma(0, x)'
     kernel = torch.digamma
+    kinks = _AT_GAMMA_POLES
 
     def partial(self, y: Node, x: Node) -> Partial:
         return polygamma(1, x)
@@ -48,6 +59,8 @@ class Digamma(Unary):
 
 class Polygamma(Unary):
     """The derivative of order ``n`` of ``digamma``."""
+
+    kinks = _AT_GAMMA_POLES
 
     def __call__(self, n: int, x: Operand) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] as torch
         """Build the node.
@@ -74,6 +87,14 @@ class Polygamma(Unary):
 
 class Mvlgamma(Unary):
     """The logarithm of the multivariate gamma function of dimension ``p``, for ``x > (p - 1) / 2``."""
+
+    kinks = (
+        pole(
+            'x the half of a whole number below its dimension',
+            'the derivative is infinite or nan',
+            lambda y, x: _is_gamma_pole(y, 2 * x),
+        ),
+    )
 
     def __call__(self, x: Operand, p: int) -> Node:  # pyright: ignore[reportIncompatibleMethodOverride] one more
         """Build the node.
@@ -160,6 +181,7 @@ class Erfinv(Unary):
 
     formula = 'erfinv(x)'
     kernel = torch.erfinv
+    kinks = (pole('abs(x) == 1', 'the derivative is infinite', lambda _, x: x.abs() == 1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return math.sqrt(math.pi) / 2 * exp(y * y)
@@ -195,6 +217,7 @@ class Ndtri(Unary):
 
     formula = 'sqrt(2)*erfinv(2*x - 1)'
     kernel = _kernels.ndtri
+    kinks = (pole('x == 0 or x == 1', 'the derivative is infinite', lambda _, x: (x == 0) | (x == 1)),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return exp(y * y * 0.5) * math.sqrt(2 * math.pi)
@@ -220,6 +243,7 @@ class Entr(Unary):
 
     formula = '-x*log(x)'
     kernel = _kernels.entr
+    kinks = (pole('x == 0', 'the derivative is infinite', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -log(x) - 1
@@ -230,6 +254,7 @@ class Logit(Unary):
 
     formula = 'log(x/(1 - x))'
     kernel = torch.logit
+    kinks = (pole('x == 0 or x == 1', 'the derivative is infinite', lambda _, x: (x == 0) | (x == 1)),)
 
     def __call__(self, x: Operand, eps: float | None = None) -> Node:
         """Build the node.
@@ -268,6 +293,7 @@ class Xlogy(Binary):
 
     formula = 'a*log(b)'
     kernel = torch.xlogy
+    kinks = (pole('b == 0', 'both are 0 if a is 0, else infinite', lambda _, a, b: at_zero(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if not isinstance(b, Node):
@@ -287,6 +313,7 @@ class Xlog1py(Binary):
 
     formula = 'a*log(1 + b)'
     kernel = _kernels.xlog1py
+    kinks = (pole('b == -1', 'both are 0 if a is 0, else infinite', lambda _, a, b: at_zero(a, b + 1)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         if not isinstance(b, Node):

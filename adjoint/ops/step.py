@@ -1,9 +1,11 @@
 """Locally constant ops: comparisons, rounding, signs."""
 
 import operator
+from typing import Any
 
 import torch
 
+from adjoint.core.kink import jump
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.elementwise import Binary, Step, Unary
@@ -16,10 +18,21 @@ __all__ = [
 ]  # fmt: skip
 
 
+def at_equal(a: Any, b: Any) -> Any:
+    """Return where two operands, one of them perhaps a number, are equal."""
+    return a == b
+
+
+def _is_half(x: torch.Tensor, decimals: int) -> torch.Tensor:
+    scaled = x * 10.0**decimals
+    return (scaled - scaled.floor()) == 0.5  # noqa: PLR2004 a half
+
+
 class Comparison(Step, Binary):
     """Base of the comparisons: a boolean, entry by entry."""
 
     takes_numbers = True
+    kinks = (jump('a == b', 'the derivative is 0', lambda _, a, b: at_equal(a, b)),)
 
 
 class IsGreater(Comparison):
@@ -91,6 +104,7 @@ class GreaterThan(Step, Binary):
 
     name = 'greater'
     kernel = _greater
+    kinks = (jump('a == b', 'the derivative is 0', lambda _, a, b: at_equal(a, b)),)
 
 
 class GreaterThanOrEqual(Step, Binary):
@@ -98,12 +112,14 @@ class GreaterThanOrEqual(Step, Binary):
 
     name = 'greater_equal'
     kernel = _greater_equal
+    kinks = (jump('a == b', 'the derivative is 0', lambda _, a, b: at_equal(a, b)),)
 
 
 class Preference(Step, Binary):
     """1 where ``a > b``, 1/2 where they are equal, else 0: the share of ``a`` in ``maximum(a, b)``."""
 
     kernel = _preference
+    kinks = (jump('a == b', 'the derivative is 0', lambda _, a, b: at_equal(a, b)),)
 
 
 class Floor(Step, Unary):
@@ -111,6 +127,7 @@ class Floor(Step, Unary):
 
     formula = 'floor(x)'
     kernel = torch.floor
+    kinks = (jump('x whole', 'the derivative is 0', lambda _, x: x == x.round()),)
 
 
 class Ceil(Step, Unary):
@@ -118,10 +135,19 @@ class Ceil(Step, Unary):
 
     formula = 'ceiling(x)'
     kernel = torch.ceil
+    kinks = (jump('x whole', 'the derivative is 0', lambda _, x: x == x.round()),)
 
 
 class Round(Step, Unary):
     """The nearest integer, or number with so many ``decimals``; halves go to the even one."""
+
+    kinks = (
+        jump(
+            'x half between two results',
+            'the derivative is 0',
+            lambda y, x: _is_half(x, y.attrs.get('decimals', 0)),
+        ),
+    )
 
     def __call__(self, x: Operand, decimals: int = 0) -> Node:
         """Build the node.
@@ -143,6 +169,7 @@ class Trunc(Step, Unary):
     """``x`` without its fraction, towards zero."""
 
     kernel = torch.trunc
+    kinks = (jump('x whole, not 0', 'the derivative is 0', lambda _, x: (x == x.round()) & (x != 0)),)
 
 
 class Sign(Step, Unary):
@@ -150,6 +177,7 @@ class Sign(Step, Unary):
 
     formula = 'sign(x)'
     kernel = torch.sign
+    kinks = (jump('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
 
 def _floor_divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -164,12 +192,14 @@ class FloorDivide(Step, Binary):
     """``a / b`` rounded down, of integers too."""
 
     kernel = _floor_divide
+    kinks = (jump('a a multiple of b', 'the derivative is 0', lambda _, a, b: torch.remainder(a, b) == 0),)
 
 
 class TruncDivide(Step, Binary):
     """``a / b`` without its fraction, of integers too."""
 
     kernel = _trunc_divide
+    kinks = (jump('a a multiple of b', 'the derivative is 0', lambda _, a, b: torch.fmod(a, b) == 0),)
 
 
 gt = IsGreater()

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import jump, kink, pole
 from adjoint.core.node import Node
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.elementwise import Binary, Partial, Unary
@@ -16,6 +17,11 @@ __all__ = [
     'Rad2Deg', 'Sin', 'Sinh', 'Tan', 'Tanh', 'acos', 'acosh', 'asin', 'asinh', 'atan', 'atan2', 'atanh',
     'cos', 'cosh', 'deg2rad', 'hypot', 'rad2deg', 'sin', 'sinh', 'tan', 'tanh',
 ]  # fmt: skip
+
+
+def at_origin(a: Any, b: Any) -> Any:
+    """Return where both operands, one of them perhaps a number, are zero."""
+    return (a == 0) & (b == 0)
 
 
 class Sin(Unary):
@@ -53,6 +59,7 @@ class Asin(Unary):
 
     formula = 'asin(x)'
     kernel = torch.asin
+    kinks = (pole('abs(x) == 1', 'the derivative is infinite', lambda _, x: x.abs() == 1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return rsqrt(1 - x * x)
@@ -63,6 +70,7 @@ class Acos(Unary):
 
     formula = 'acos(x)'
     kernel = torch.acos
+    kinks = (pole('abs(x) == 1', 'the derivative is infinite', lambda _, x: x.abs() == 1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return -rsqrt(1 - x * x)
@@ -145,6 +153,7 @@ class Acosh(Unary):
 
     formula = 'acosh(x)'
     kernel = torch.acosh
+    kinks = (pole('x == 1', 'the derivative is infinite', lambda _, x: x == 1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         # Not rsqrt(x * x - 1): the product of the roots has the right branch for complex x.
@@ -156,6 +165,7 @@ class Atanh(Unary):
 
     formula = 'atanh(x)'
     kernel = torch.atanh
+    kinks = (pole('abs(x) == 1', 'the derivative is infinite', lambda _, x: x.abs() == 1),)
 
     def partial(self, y: Node, x: Node) -> Partial:
         return 1 / (1 - x * x)
@@ -171,6 +181,7 @@ class Atan2(Binary):
 
     formula = 'atan2(a, b)'
     kernel = torch.atan2
+    kinks = (jump('a == 0, b == 0', 'both derivatives are 0', lambda _, a, b: at_origin(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         # Divided twice by the distance, so that its square neither overflows nor vanishes.
@@ -190,6 +201,7 @@ class Hypot(Binary):
 
     formula = 'sqrt(a**2 + b**2)'
     kernel = torch.hypot
+    kinks = (kink('a == 0, b == 0', 'both derivatives are 0', lambda _, a, b: at_origin(a, b)),)
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return _over(a, y), _over(b, y)

@@ -3,9 +3,10 @@
 import torch
 
 from adjoint.core.node import Node
+from adjoint.ops.arithmetic import add, mul, neg, pow_, square, sub
 from adjoint.ops.elementwise import Binary
 
-__all__ = ['constant_of', 'dtype_of', 'is_floating', 'is_real', 'shape_of']
+__all__ = ['axis_of', 'constant_of', 'dtype_of', 'is_floating', 'is_real', 'one_plus', 'shape_of', 'squared']
 
 
 def shape_of(x: Node) -> tuple[int, ...] | None:
@@ -37,3 +38,26 @@ def constant_of(y: Node, side: str = 'right') -> bool | float | complex | None:
     if isinstance(y.op, Binary) and 'constant' in y.attrs and y.attrs.get('side', 'right') == side:
         return y.attrs['constant']
     return None
+
+
+def one_plus(y: Node) -> Node | None:
+    """Return ``x`` of ``1 + x``, and ``-x`` of ``1 - x``."""
+    if y.op is add and y.attrs.get('constant') == 1:
+        return y.inputs[0]
+    return neg(y.inputs[0]) if y.op is sub and constant_of(y, 'left') == 1 else None
+
+
+def axis_of(y: Node) -> int | None:
+    """Return the axis of a reduction along one, whose value broadcasts with its operand."""
+    rank = len(shape_of(y.inputs[0]) or ())
+    dim: int | tuple[int, ...] | None = y.attrs['dim']
+    axes = tuple(range(rank)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    return axes[0] if len(axes) == 1 and (y.attrs['keepdim'] or rank == 1) else None
+
+
+def squared(y: Node) -> Node | None:
+    """Return ``x`` of ``x * x``, ``x**2`` and ``square(x)``."""
+    if y.op is square or (y.op is pow_ and constant_of(y) == 2):  # noqa: PLR2004 the square
+        return y.inputs[0]
+    is_product = y.op is mul and len(y.inputs) == 2 and y.inputs[0] is y.inputs[1]  # noqa: PLR2004 operands
+    return y.inputs[0] if is_product else None

@@ -152,7 +152,10 @@ def unreduced_to(a: Node, y: Node, shape: Sequence[int]) -> Node:
     dim = y.attrs['dim']
     axes = set(range(len(shape)) if dim is None else (d % max(len(shape), 1) for d in _tuple(dim)))
     if not y.attrs['keepdim'] and shape:
-        a = reshape(a, [1 if i in axes else size for i, size in enumerate(shape)])
+        kept = [1 if i in axes else size for i, size in enumerate(shape)]
+        # Axes of size 1 in front need no place of their own.
+        first = next((i for i in range(len(shape)) if i not in axes), len(shape))
+        a = a if len(kept) - first == len(shape_of(a) or ()) else reshape(a, kept)
     return a if shape_of(a) == tuple(shape) else broadcast_to(a, shape)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,17 +15,20 @@ from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import rebuilt
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import placeholder
+from adjoint.ops.linear import alias
 from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
 from adjoint.passes.rewrite import Family, Rewrite
+from adjoint.passes.rounding import ROUND
 from adjoint.passes.sharing import shared
 from adjoint.passes.simplify import SIMPLIFY
+from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
 from adjoint.passes.views import VIEWS
-from adjoint.passes.walk import Walked, compatible, rewritten
+from adjoint.passes.walk import Walk, Walked, compatible
 
-__all__ = ['FAMILIES', 'LEVELS', 'Level', 'Optimized', 'Step', 'optimize', 'optimized']
+__all__ = ['FAMILIES', 'LEVELS', 'Level', 'Optimized', 'Step', 'optimize', 'optimized', 'stabilize']
 
 Level: TypeAlias = Literal['none', 'bitwise', 'default', 'fast']
 
@@ -40,8 +42,8 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 
-# In the order of their passes: shapes first, since what is left of them hides other patterns.
-FAMILIES: tuple[Family, ...] = (LIKES, VIEWS, SIMPLIFY)
+# In the order of their passes.
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND)
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -107,8 +109,8 @@ def optimize(
         Inner nodes that have to stay, such as those that will be differentiated by. Nothing looks behind
         them.
     final : bool
-        Whether the graph will only be run. Marks that only a derivative sees, such as ``detach``, are
-        then taken out.
+        Whether the graph will only be run, and not be differentiated. Marks that only a derivative sees,
+        such as ``detach``, are then taken out.
     compare_on : mapping of Node to torch.Tensor, optional
         Values of the variables. After each pass the graph is run on them and compared with the one before.
 
@@ -148,11 +150,23 @@ def optimized(
 ) -> Optimized:
     """Return what :func:`optimize` does, with the passes on the way."""
     given = _checked(nodes, level)
+    families = [f for f in (MARKS, *FAMILIES) if f is not (COMPLEMENT if final else MARKS)]
+    return _optimized(given, LEVELS[level], families, keep, compare_on)
+
+
+def _optimized(
+    given: list[Node],
+    kinds: frozenset[str],
+    families: Sequence[Family],
+    keep: Iterable[Node],
+    compare_on: Mapping[Node, torch.Tensor] | None = None,
+) -> Optimized:
+    """Run passes with variables in the place of the kept nodes."""
     stand_ins = {node: variable_like(node, node.name) for node in keep if node.op is not placeholder}
     hidden = rebuilt(given, stand_ins) if stand_ins else given
     back = {stand_in: node for node, stand_in in stand_ins.items()}
     feed = None if compare_on is None else _with_kept(compare_on, stand_ins)
-    steps = list(_run(hidden, LEVELS[level], (MARKS, *FAMILIES) if final else FAMILIES, feed))
+    steps = list(_run(hidden, kinds, families, feed))
     if back:
         steps = [replace(step, nodes=rebuilt(step.nodes, back)) for step in steps]
     return Optimized(steps[-1].nodes if steps else given, steps)
@@ -210,7 +224,7 @@ class _Pass(NamedTuple):
 def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
     """Return the passes of a round: equal nodes are merged first, so that patterns see them as one."""
     tables = ((family.name, family.table(kinds)) for family in families)
-    by_rewrites = [_Pass(name, partial(rewritten, table=table)) for name, table in tables if table]
+    by_rewrites = [_Pass(name, Walk(table).run) for name, table in tables if table]
     return [_Pass('sharing', shared), *by_rewrites, _Pass('folding', folded)]
 
 
@@ -227,3 +241,43 @@ def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: Ab
         if node.op is placeholder and node not in variables:
             msg = f"pass {by} asks for a variable '{node}' that the graph did not have\n{node.location}"
             raise RuleError(msg)
+
+
+def stabilize(nodes: Iterable[Node], *, keep: Iterable[Node] = ()) -> list[Node]:
+    """Return nodes of the same values that do not overflow, underflow or cancel where they need not.
+
+    The transforms do this before they differentiate. For graphs written with nodes, it is to be done before
+    ``gradients``: the gradient is then that of the stable form.
+
+    Parameters
+    ----------
+    nodes : iterable of Node
+        The outputs of the graph.
+    keep : iterable of Node
+        Inner nodes that will be differentiated by. They stay, as aliases do, and nothing looks behind them.
+
+    Returns
+    -------
+    list of Node
+        In the order of ``nodes``, on the same variables.
+
+    Notes
+    -----
+    Rewrites that hold for real numbers only are applied where the dtype is known.
+
+    Examples
+    --------
+    >>> import torch, adjoint as ad
+    >>> x = ad.Variable('x', dtype=torch.float64)
+    >>> y, = stabilize([ad.log(1 + ad.exp(x))])
+    >>> y
+    <Node softplus(x): float64[...]>
+    >>> ad.Evaluator([y, *ad.gradients(y, [x])]).run({x: torch.tensor(1e4, dtype=torch.float64)})
+    [tensor(10000., dtype=torch.float64), tensor(1., dtype=torch.float64)]
+    """
+    given = list(nodes)
+    kept = set(keep)
+    kept.update(node for node in topological_sort(given, behind=kept) if node.op is alias)
+    done = _optimized(given, LEVELS['default'], (STABILIZE, COMPLEMENT), kept)
+    # Equal nodes are merged to see more patterns, not for itself.
+    return done.nodes if any(step.name != 'sharing' for step in done.steps) else given

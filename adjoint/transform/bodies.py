@@ -1,7 +1,8 @@
 """Python functions as bodies: traced once, with nested structures, and messages when structures disagree."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import optree
@@ -17,7 +18,15 @@ from adjoint.ops.body import variable_like
 from adjoint.ops.creation import Variable
 from adjoint.transform.trace import free_variables, is_value
 
-__all__ = ['Tree', 'check_alike', 'finished', 'traced']
+__all__ = ['Tree', 'check_alike', 'finished', 'single', 'traced']
+
+_BY_INTEGERS = frozenset({'switch', 'fori_loop'})
+_WAYS_OUT: Mapping[str, str] = MappingProxyType({
+    'cond': 'to choose entry by entry there is where(condition, a, b)',
+    'switch': 'to choose entry by entry there is where(condition, a, b)',
+    'while_loop': 'reduce the condition with any() or all()',
+    'fori_loop': 'bounds are integers',
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,29 @@ def traced(function: Callable[..., Any], *arguments: Any) -> Any:
         msg = f'control flow takes functions, and got {described(function)}\n{location_of(calling_site())}'
         raise TensorTypeError(msg)
     return function(*arguments)
+
+
+def single(choice: Tree, name: str) -> list[Node]:
+    """Return the nodes that a choice or loop goes by: one truth value or integer, as far as types say.
+
+    Raises
+    ------
+    ShapeError
+        It has several entries, or is no integer.
+    """
+    for node in choice.nodes:
+        known = node.type
+        unfit = known is not None and (
+            (known.shape is not None and known.shape not in {(), (1,)})
+            or (name in _BY_INTEGERS and known.is_differentiable and known.dtype is not None)
+        )
+        if unfit or len(choice.nodes) > 1:
+            wanted = 'one integer' if name in _BY_INTEGERS else 'one truth value'
+            msg = (
+                f'{name} goes by {wanted}, and got {choice}: {_WAYS_OUT[name]}\n{location_of(calling_site())}'
+            )
+            raise ShapeError(msg)
+    return choice.nodes
 
 
 def check_alike(wanted: Tree, got: Tree, what: str, remedy: str) -> None:

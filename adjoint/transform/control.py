@@ -1,23 +1,17 @@
-"""Control flow that depends on values: choices and loops, of Python functions."""
+"""Choices that depend on values, between Python functions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
-from typing import cast as cast_type
 
 from adjoint.core.births import births
-from adjoint.core.errors import ShapeError, TensorTypeError
+from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.source import calling_site, location_of
-from adjoint.core.wording import described
 from adjoint.flow.cond import chosen
-from adjoint.flow.scan import scanned
-from adjoint.flow.steps import Operands
 from adjoint.ops.body import Body
-from adjoint.ops.linear import cast
-from adjoint.transform.bodies import Tree, check_alike, finished, traced
+from adjoint.transform.bodies import Tree, check_alike, finished, single, traced
 
-__all__ = ['cond', 'scan', 'switch']
+__all__ = ['cond', 'switch']
 
 
 def cond(
@@ -98,7 +92,7 @@ def switch(index: Operand, branches: Sequence[Callable[..., Any]], *operands: An
 def _chosen(name: str, which: Operand, branches: Sequence[Callable[..., Any]], operands: Any) -> Any:
     choice = Tree.of(which, 'index' if name == 'switch' else 'condition', f'the arguments of {name}')
     given = Tree.of(operands, 'operands', f'the operands of {name}')
-    (position,) = _single(choice, name)
+    (position,) = single(choice, name)
     variables = given.variables()
     returned: list[Tree] = []
     inside: set[Node] = set()
@@ -121,134 +115,3 @@ def _chosen(name: str, which: Operand, branches: Sequence[Callable[..., Any]], o
     bodies = [Body(whole.inputs, whole.outputs[i * count : (i + 1) * count]) for i in range(len(branches))]
     found = chosen(position, bodies, [*given.nodes, *captured])
     return returned[0].filled(finished(found, choice, given))
-
-
-def _single(choice: Tree, name: str) -> list[Node]:
-    for node in choice.nodes:
-        known = node.type
-        unfit = known is not None and (
-            (known.shape is not None and known.shape not in {(), (1,)})
-            or (name == 'switch' and known.is_differentiable and known.dtype is not None)
-        )
-        if unfit or len(choice.nodes) > 1:
-            wanted = 'one truth value' if name == 'cond' else 'one integer'
-            msg = (
-                f'{name} chooses by {wanted}, and got {choice}: to choose entry by entry there is '
-                f'where(condition, a, b)\n{location_of(calling_site())}'
-            )
-            raise ShapeError(msg)
-    return choice.nodes
-
-
-def scan(
-    step: Callable[[Any, Any], tuple[Any, Any]],
-    init: Any,
-    xs: Any = None,
-    length: int | None = None,
-    *,
-    reverse: bool = False,
-) -> tuple[Any, Any]:
-    """Apply a function step by step: ``carry, y = step(carry, x)`` for each slice of ``xs``.
-
-    Parameters
-    ----------
-    step : callable
-        Takes the carry and a slice; returns the next carry, of the same structure and types, and a result.
-        Either may be ``None``.
-    init
-        The first carry: nodes, tensors and numbers, in nested tuples, lists and dicts.
-    xs
-        Likewise, or ``None``: what is sliced along its first axis, which is as long everywhere.
-    length : int, optional
-        The number of steps, where there is no ``xs``.
-    reverse : bool
-        Whether to begin at the last slice. The results are stacked in the order of the slices.
-
-    Returns
-    -------
-    carry
-        The last one, in the structure of ``init``.
-    ys
-        The results in their structure, stacked along a new first axis.
-
-    Raises
-    ------
-    TensorTypeError, ShapeError
-        The carry changes its structure or type; slices differ in number, or there is neither a slice nor
-        a length.
-
-    Notes
-    -----
-    The function is traced once. Its steps are the same, but for what it is given; what does not depend on
-    that is computed once, before.
-
-    The derivative is a scan in the other direction, which is given the carry of each step, and computes the
-    rest of a step again.
-
-    Examples
-    --------
-    >>> import torch, adjoint as ad
-    >>> carry, sums = ad.scan(lambda c, x: (c + x, c + x), torch.tensor(0.0), torch.tensor([1.0, 2.0, 3.0]))
-    >>> carry, sums
-    (tensor(6.), tensor([1., 3., 6.]))
-    >>> def last(x):
-    ...     return ad.scan(lambda c, _: (torch.sin(c), None), x, length=3)[0]
-    >>> ad.grad(last)(torch.tensor(0.0))
-    tensor(1.)
-    """
-    start = Tree.of(init, 'carry', 'the first carry of scan')
-    sequences = Tree.of(xs, 'x', 'the sequences of scan')
-    if length is None and not sequences.nodes:
-        msg = (
-            f'scan was given no sequence, so that nothing says how many steps there are: give it a length'
-            f'\n{location_of(calling_site())}'
-        )
-        raise ShapeError(msg)
-    start, body, captured, ys = _step(step, start, sequences)
-    operands = Operands(start.nodes, sequences.nodes, captured, [])
-    found = scanned(body, operands, length=length, reverse=reverse)[: len(body.outputs)]
-    leaves = finished(found, start, sequences)
-    count = len(start.nodes)
-    return start.filled(leaves[:count]), ys.filled(leaves[count:])
-
-
-def _step(
-    step: Callable[[Any, Any], tuple[Any, Any]], start: Tree, sequences: Tree
-) -> tuple[Tree, Body, list[Node], Tree]:
-    """Trace a step: return what it starts from, its body, what that captures, and its results."""
-    while True:
-        carries, slices = start.variables(), sequences.slices()
-        returned = traced(step, start.filled(carries), sequences.filled(slices))
-        if not isinstance(returned, tuple) or len(cast_type('tuple[Any, ...]', returned)) != 2:  # noqa: PLR2004
-            got = described(cast_type('object', returned))
-            msg = (
-                f'a step of scan returns the pair (carry, result), and returned {got}: either may be None'
-                f'\n{location_of(calling_site())}'
-            )
-            raise TensorTypeError(msg)
-        after = Tree.of(returned[0], 'carry', 'the carry that a step of scan returns')
-        ys = Tree.of(returned[1], 'y', 'the result of a step of scan')
-        started = _promoted(start, after)
-        if started is start:
-            break
-        start = started
-    check_alike(
-        start,
-        after,
-        'the carry before a step / the carry after it',
-        'it has to stay of one type: cast in the step, or start from another type',
-    )
-    body, captured = Body.closed([*carries, *slices], [*after.nodes, *ys.nodes])
-    return start, body, captured, ys
-
-
-def _promoted(start: Tree, after: Tree) -> Tree:
-    """Return the first carry with Python numbers in the dtype that a step makes of them."""
-    if start.structure != after.structure:
-        return start
-    nodes, is_number = list(start.nodes), list(start.is_number)
-    for i, (before, then) in enumerate(zip(start.nodes, after.nodes, strict=True)):
-        dtype = None if then.type is None else then.type.dtype
-        if is_number[i] and dtype is not None and dtype != before.dtype:
-            nodes[i], is_number[i] = cast(before, dtype), False
-    return start if is_number == start.is_number else replace(start, nodes=nodes, is_number=is_number)

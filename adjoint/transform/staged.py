@@ -10,6 +10,7 @@ from adjoint.core.graph import Graph
 from adjoint.core.node import Node
 from adjoint.execute.evaluator import Evaluator
 from adjoint.transform.returned import name_of, pair_in
+from adjoint.transform.stable import stably
 from adjoint.transform.trace import Arguments, Cache, free_variables, is_value
 
 __all__ = ['ByArguments', 'Transform']
@@ -26,7 +27,8 @@ class Transform:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = name_of(function)
         functools.update_wrapper(self, function)
-        self._function = function
+        # What another transform made comes of a stable function already.
+        self._function = function if isinstance(function, Transform) else stably(function)
         self._programs: Cache[_Program | None] = Cache()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

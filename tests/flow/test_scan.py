@@ -1,6 +1,7 @@
 """Loops over slices: all claims of the battery against Python's own loop."""
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -132,6 +133,51 @@ def test_every_claim_holds(name: str):
     )
     report.raise_if_failed()
     assert report.of('unreliable') == [], str(report)
+
+
+class Checkpointed:
+    """The functions of adjoint, with few carries kept."""
+
+    def __init__(self, checkpoint: Any) -> None:
+        self.scan = functools.partial(ad.scan, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize('checkpoint', [1, 2, True], ids=['one kept', 'two kept', 'logarithmic'])
+@pytest.mark.parametrize('name', ['nested structure', 'in reverse', 'integer carry', 'swapped', 'no step'])
+def test_every_claim_holds_with_few_carries_kept(name: str, checkpoint: Any):
+    function, arguments = CASES[name]
+    report = check_op(
+        lambda *given: function(Checkpointed(checkpoint), *given),
+        arguments,
+        reference=lambda *given: function(loops, *given),
+    )
+    report.raise_if_failed()
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_derivatives_do_not_depend_on_how_many_carries_are_kept(name: str):
+    function, arguments = CASES[name]
+    found = []
+    for checkpoint in (False, 1, 3):
+        xs = [ad.Variable(f'x{i}', v.shape, v.dtype) for i, v in enumerate(arguments)]
+        ts = [ad.Variable(f't{i}', v.shape, v.dtype) for i, v in enumerate(arguments)]
+        y = function(Checkpointed(checkpoint), *xs)
+        grads = ad.gradients(y, xs)
+        of_grads = ad.pushforward(grads, dict(zip(xs, ts, strict=True)))
+        again = ad.gradients(sum((g * t).sum() for g, t in zip(grads, ts, strict=True)), xs)
+        wanted = [*grads, *(t for t in of_grads if t is not None), *again]
+        values = {
+            **dict(zip(xs, arguments, strict=True)),
+            **dict(zip(ts, map(torch.cos, arguments), strict=True)),
+        }
+        found.append(ad.Evaluator(wanted).run(values))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-13, atol=1e-13)
+
+
+def test_checkpoint_is_a_number_of_carries():
+    with pytest.raises(ad.TensorTypeError, match=r'checkpoint of scan is True, False, .* at least 1; got 0'):
+        ad.scan(lambda c, x: (c, x), 0.0, torch.ones(2), checkpoint=0)
 
 
 def test_long_rnn_is_the_unrolled_one():

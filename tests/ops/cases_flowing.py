@@ -29,7 +29,7 @@ CASES = {
         _clipped,
         [],
         conventions=[
-            (sample(POINT, W, 1.0), (t([0.6, 0.8]), POINT)),
+            (sample(POINT, W, 1.25), (t([0.75, 1.0]), POINT)),
             (sample(POINT, W, 5.0), (t([3.0, 4.0]), POINT)),
             (sample(POINT, W, 7.0), (t([3.0, 4.0]), POINT)),
             (sample(z([1j, 2]), W, 2.5), (z([1.5, 2.0]), t([0.0, 2.0]))),

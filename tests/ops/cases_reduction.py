@@ -9,12 +9,10 @@ import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint import Node
+from adjoint.ops.moments import deviation, nanmean, nansum
 from adjoint.ops.reduction import (
     all_,
     any_,
-    deviation,
-    nanmean,
-    nansum,
     same,
     unmean,
     unsum,

@@ -24,7 +24,7 @@ from adjoint.ops.random import (
 from adjoint.ops.ranges import full
 from adjoint.ops.shape import flatten
 
-__all__ = ['Randomness', 'drawn', 'undecided']
+__all__ = ['Randomness', 'drawn', 'inseparable', 'undecided']
 
 Randomness: TypeAlias = Literal['error', 'same', 'different']
 
@@ -35,6 +35,14 @@ def undecided(node: Node) -> UnsupportedOpError:
         f"'{node}' draws random values, and nothing says how for the examples of a batch: with "
         f"randomness='different' each example has its own, with randomness='same' all have the same\n"
         f'{node.location}'
+    )
+
+
+def inseparable(node: Node) -> UnsupportedOpError:
+    """Return the error about a random node that there is no way to draw for each example."""
+    return UnsupportedOpError(
+        f"'{node}' cannot be drawn for each example of a batch: say randomness='same', or draw outside, for "
+        f'all examples at once\n{node.location}'
     )
 
 
@@ -65,11 +73,7 @@ def _for_each(node: Node, batches: Batches, like: Node) -> Node:
     rule = next((r for kind, r in _RULES.items() if isinstance(node.op, kind)), None)
     found = None if rule is None else rule(node, operands, like)
     if found is None:
-        msg = (
-            f"'{node}' cannot be drawn for each example of a batch: say randomness='same', or draw outside, "
-            f'for all examples at once\n{node.location}'
-        )
-        raise UnsupportedOpError(msg)
+        raise inseparable(node)
     return found
 
 

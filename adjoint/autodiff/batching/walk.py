@@ -4,8 +4,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, overload
 
-from adjoint.autodiff.batching.draws import Randomness, drawn, undecided
+from adjoint.autodiff.batching.draws import Randomness, drawn, inseparable, undecided
 from adjoint.core.node import Node
+from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.body import Body
@@ -105,11 +106,12 @@ def _batch(node: Node, given: Sequence[Node | None], batches: Mapping[Node, Node
         if randomness == 'same' and not depends:
             return None
         return drawn(node, given, next(iter(batches.values())), randomness)
-    if randomness != 'same' and (randomness == 'error' or not depends):
-        # What a body draws is drawn for each example where the op is batched at all.
-        hidden = next(_draws_in(node.attrs), None)
+    if randomness != 'same':
+        # What a body draws is drawn for each example by the rule of the op that holds it, if it has one.
+        each = randomness == 'different' and depends and type(node.op).batch is not Op.batch
+        hidden = None if each else next(_draws_in(node.attrs), None)
         if hidden is not None:
-            raise undecided(hidden)
+            raise undecided(hidden) if randomness == 'error' else inseparable(hidden)
     return node.op.batch(node, given) if depends else None
 
 

@@ -22,8 +22,9 @@ from adjoint.ops.channels import (
 )
 from adjoint.ops.creation import constant
 from adjoint.ops.linear import alias, cast
+from adjoint.ops.moments import var
 from adjoint.ops.normalise import layernorm
-from adjoint.ops.reduction import mean, var
+from adjoint.ops.reduction import mean
 from adjoint.ops.shape import flatten
 from adjoint.ops.torch_names import detach
 

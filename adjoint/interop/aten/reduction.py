@@ -9,6 +9,7 @@ from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
 from adjoint.ops.cumulative import cumprod, logcumsumexp, prod
 from adjoint.ops.linear import cast
+from adjoint.ops.moments import nanmean, nansum, std, var
 from adjoint.ops.ordering import cummax, cummin
 from adjoint.ops.reduction import (
     Dims,
@@ -21,11 +22,7 @@ from adjoint.ops.reduction import (
     cumsum,
     logsumexp,
     mean,
-    nanmean,
-    nansum,
-    std,
     sum_,
-    var,
 )  # fmt: skip
 from adjoint.ops.step import ne
 from adjoint.ops.torch_names import max_, min_

@@ -1,0 +1,32 @@
+"""A function whose result is stabilised before anything is made of it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import optree
+
+from adjoint.core.node import Node
+from adjoint.passes.pipeline import stabilize
+
+__all__ = ['stably']
+
+
+def stably(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that gives the same as another, with what is stable in the place of what is not.
+
+    What it is called with stays as it is, so that the result can be differentiated by it.
+    """
+
+    @functools.wraps(function)
+    def stable(*args: Any, **kwargs: Any) -> Any:
+        leaves, structure = optree.tree_flatten(function(*args, **kwargs))
+        nodes = [leaf for leaf in leaves if isinstance(leaf, Node)]
+        if not nodes:
+            return optree.tree_unflatten(structure, leaves)
+        tree: Any = (args, kwargs)
+        given = [leaf for leaf in optree.tree_leaves(tree) if isinstance(leaf, Node)]
+        found = iter(stabilize(nodes, keep=given))
+        return optree.tree_unflatten(structure, [next(found) if isinstance(x, Node) else x for x in leaves])
+
+    return stable

@@ -1,0 +1,194 @@
+"""What is listed as a kink is one, with the convention that all modes and orders follow."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import adjoint as ad
+from adjoint.ops.distance import abs_pow, signed_pow, vector_norm
+from adjoint.verify.samples import Arguments
+from tests.ops.case import Case, t, z
+from tests.ops.cases import CASES
+
+INF, NAN = math.inf, math.nan
+
+
+def places(y: ad.Node | Sequence[ad.Node], values: dict[ad.Node, torch.Tensor]) -> list[tuple[str, str, int]]:
+    return [(f.node.op.name, f.kink.kind, f.count) for f in ad.kinks(y, values)]
+
+
+def test_the_list_has_the_line_the_count_and_what_was_chosen() -> None:
+    x = ad.Variable('x')
+    y = ad.sqrt(ad.relu(x))
+    found = ad.kinks(y, {x: t([0.0, -1.0, 2.0])})
+    assert [(f.node.op.name, f.count, f.total) for f in found] == [('relu', 1, 3), ('sqrt', 2, 3)]
+    assert len(found) == 2
+    text = str(found)
+    assert "kink at 'relu(x)': 1 of 3 entries have x == 0; the derivative is 0" in text
+    assert "pole at 'sqrt(relu)': 2 of 3 entries have x == 0; the derivative is infinite" in text
+    assert 'y = ad.sqrt(ad.relu(x))' in text
+
+
+def test_a_smooth_run_lists_nothing() -> None:
+    x = ad.Variable('x')
+    found = ad.kinks(ad.sqrt(ad.relu(x)), {x: t([1.0, 2.0])})
+    assert list(found) == []
+    assert str(found) == 'none of 2 nodes is at a kink, tie, jump or pole'
+
+
+def test_comparisons_of_integers_are_no_jumps() -> None:
+    i, x = ad.Variable('i'), ad.Variable('x')
+    y = ad.where(i > 0, x, ad.where(x > 0, x, 0))
+    assert places(y, {i: torch.tensor([0, 1]), x: t([0.0, 2.0])}) == [('gt', 'jump', 1)]
+
+
+def test_gradients_have_kinks_of_their_own() -> None:
+    x = ad.Variable('x')
+    gradient = ad.gradients(x**2.5, [x])
+    assert places([*gradient, *ad.gradients(gradient[0], [x])], {x: t([0.0])}) == [('pow', 'pole', 1)]
+
+
+def test_a_graph_is_taken_too() -> None:
+    graph = ad.from_torch(lambda x: x.relu().sum(), torch.zeros(3))
+    assert places(graph, {graph.variables[0]: torch.zeros(3)}) == [('relu', 'kink', 3)]  # pyright: ignore[reportArgumentType] no sequence
+
+
+# What is declared is what is done: first order in both modes, and the second.
+
+
+@dataclass(frozen=True)
+class Place:
+    """An op of one operand at a kink: the derivatives that its declaration states there."""
+
+    build: Callable[[ad.Node], ad.Node]
+    at: Sequence[float]
+    first: Sequence[float]
+    second: Sequence[float]
+
+
+PLACES = {
+    'abs': Place(abs, [0], [0], [0]),
+    'relu': Place(ad.relu, [0], [0], [0]),
+    'sqrt': Place(ad.sqrt, [0], [INF], [-INF]),
+    'rsqrt': Place(ad.rsqrt, [0], [-INF], [INF]),
+    'reciprocal': Place(ad.reciprocal, [0], [-INF], [INF]),
+    'div': Place(lambda x: 1 / x, [0], [-INF], [INF]),
+    'log': Place(ad.log, [0], [INF], [-INF]),
+    'log1p': Place(ad.registry()['log1p'], [-1], [INF], [-INF]),
+    'log2': Place(ad.registry()['log2'], [0], [INF], [-INF]),
+    'log10': Place(ad.registry()['log10'], [0], [INF], [-INF]),
+    'pow': Place(lambda x: x**0.5, [0], [INF], [-INF]),
+    'sign': Place(ad.sign, [0], [0], [0]),
+    'sgn': Place(ad.registry()['sgn'], [0], [0], [0]),
+    'floor': Place(ad.floor, [-1, 0, 2], [0, 0, 0], [0, 0, 0]),
+    'ceil': Place(ad.registry()['ceil'], [-1, 2], [0, 0], [0, 0]),
+    'trunc': Place(ad.registry()['trunc'], [-1, 2], [0, 0], [0, 0]),
+    'round': Place(ad.registry()['round'], [0.5, 1.5], [0, 0], [0, 0]),
+    'frac': Place(ad.registry()['frac'], [-1, 2], [1, 1], [0, 0]),
+    'maximum': Place(lambda x: ad.maximum(x, 1), [1], [0.5], [0]),
+    'minimum': Place(lambda x: ad.minimum(1, x), [1], [0.5], [0]),
+    'fmax': Place(lambda x: ad.registry()['fmax'](x, 1), [1], [1], [0]),
+    'fmin': Place(lambda x: ad.registry()['fmin'](x, 1), [1], [1], [0]),
+    'clamp_min_tensor': Place(lambda x: ad.registry()['clamp_min_tensor'](x, t(1)), [1], [1], [0]),
+    'clamp_max_tensor': Place(lambda x: ad.registry()['clamp_max_tensor'](x, t(1)), [1], [1], [0]),
+    'clamp_tensor': Place(lambda x: ad.registry()['clamp_tensor'](x, t(0), t(1)), [0, 1], [1, 1], [0, 0]),
+    'clamp': Place(lambda x: ad.clamp(x, 0, 1), [0, 1], [1, 1], [0, 0]),
+    'gt': Place(lambda x: x * (x > 1), [1], [0], [0]),
+    'le': Place(lambda x: x * (x <= 1), [1], [1], [0]),
+    'asin': Place(ad.registry()['asin'], [1], [INF], [INF]),
+    'acos': Place(ad.registry()['acos'], [1], [-INF], [-INF]),
+    'acosh': Place(ad.registry()['acosh'], [1], [INF], [-INF]),
+    'atanh': Place(ad.registry()['atanh'], [1], [INF], [INF]),
+    'atan2': Place(lambda x: ad.registry()['atan2'](x, t(0)), [0], [0], [0]),
+    'hypot': Place(lambda x: ad.registry()['hypot'](x, t(0)), [0], [0], [0]),
+    'copysign': Place(lambda x: ad.registry()['copysign'](x, t(-1)), [0], [0], [0]),
+    'nan_to_num': Place(ad.registry()['nan_to_num'], [INF, NAN], [0, 0], [0, 0]),
+    'entr': Place(ad.registry()['entr'], [0], [INF], [-INF]),
+    'logit': Place(ad.registry()['logit'], [0], [INF], [NAN]),
+    'erfinv': Place(ad.registry()['erfinv'], [1], [INF], [INF]),
+    'ndtri': Place(ad.registry()['ndtri'], [1], [INF], [INF]),
+    'i0e': Place(ad.registry()['i0e'], [0], [0], [0.5]),
+    'leaky_relu': Place(lambda x: ad.registry()['leaky_relu'](x, 0.25), [0], [0.25], [0]),
+    'elu': Place(lambda x: ad.registry()['elu'](x, 0.5), [0], [0.5], [0.5]),
+    'hardshrink': Place(ad.registry()['hardshrink'], [-0.5, 0.5], [0, 0], [0, 0]),
+    'softshrink': Place(ad.registry()['softshrink'], [-0.5, 0.5], [0, 0], [0, 0]),
+    'hardtanh': Place(ad.registry()['hardtanh'], [-1, 1], [0, 0], [0, 0]),
+    'hardsigmoid': Place(ad.registry()['hardsigmoid'], [-3, 3], [0, 0], [0, 0]),
+    'hardswish': Place(ad.registry()['hardswish'], [-3, 3], [0, 1], [0, 0]),
+    'deviation': Place(ad.registry()['deviation'], [0], [0], [0]),
+    'abs_pow': Place(lambda x: abs_pow(x, 3.0), [0], [0], [0]),
+    'signed_pow': Place(lambda x: signed_pow(x, 0.5), [0], [0], [0]),
+    'vector_norm': Place(lambda x: vector_norm(x, ord=2.0, dim=None, keepdim=False), [0, 0], [0, 0], [0, 0]),
+    'amax': Place(ad.amax, [2, 2, 1, 2], [1 / 3, 1 / 3, 0, 1 / 3], [0, 0, 0, 0]),
+    'amin': Place(ad.amin, [2, 2, 3], [0.5, 0.5, 0], [0, 0, 0]),
+    'median': Place(ad.registry()['median'], [2, 2, 1], [0.5, 0.5, 0], [0, 0, 0]),
+    'nanmedian': Place(ad.registry()['nanmedian'], [2, 2, 1], [0.5, 0.5, 0], [0, 0, 0]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', PLACES)
+def test_what_is_declared_is_what_every_mode_and_order_does(name: str) -> None:
+    place = PLACES[name]
+    at = t(place.at)
+    x = ad.Variable('x', at.shape, at.dtype)
+    y = place.build(x)
+    assert any(f.node.op.name == name for f in ad.kinks(y, {x: at})), name
+    (g,) = ad.gradients(y, [x])
+    (h,) = ad.gradients(g, [x])
+    for node, expected in ((g, place.first), (h, place.second)):
+        (got,) = ad.Evaluator([node]).run({x: at})
+        torch.testing.assert_close(got, t(expected), rtol=1e-14, atol=0, equal_nan=True)
+    for i, slope in enumerate(place.first):
+        along = t([float(i == k) for k in range(len(place.at))])
+        moved = ad.pushforward(y, {x: ad.constant(along)})
+        got = t(0.0) if moved is None else ad.Evaluator([ad.sum(moved)]).run({x: at})[0]
+        torch.testing.assert_close(got, t(slope), rtol=1e-14, atol=0)
+
+
+# Every op is at a declared place where the battery says that it is not smooth.
+
+NOT_SMOOTH_OTHERWISE = {
+    'where/condition_of_floats': 'what is not smooth is the condition, a number',
+    'drawn_bernoulli': 'what is drawn jumps with its probability',
+    'drawn_poisson': 'what is drawn jumps with its rate',
+    'histc': 'counts jump',
+    'frexp_mantissa': 'differences reach over a jump nearby',
+}
+
+
+def _floating(value: torch.Tensor) -> bool:
+    return value.is_floating_point() or value.is_complex()
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_the_battery_has_no_kink_that_is_not_declared(name: str) -> None:
+    case: Case = CASES[name]
+    for sample in case.samples:
+        arguments = Arguments(sample, wide=True)
+        variables = arguments.variables('untyped')
+        feed = dict(zip(variables, arguments.values, strict=True))
+        able = [x for x, value in feed.items() if _floating(value)]
+        try:
+            y = arguments.call(case.build, variables)
+            (value,) = ad.Evaluator([y]).run(feed)
+        except ad.AdjointError:
+            continue  # needs types
+        if not able or not _floating(value):
+            continue
+        found = ad.kinks(y, feed)
+        assert sample.smooth or found or name in NOT_SMOOTH_OTHERWISE, str(sample)
+        finite = all(bool(torch.isfinite(v).all()) for v in arguments.values)
+        if finite and case.order:
+            gradients = ad.Evaluator(ad.gradients(y, able)).run(feed)
+            infinite = any(not bool(torch.isfinite(g).all()) for g in gradients)
+            assert not infinite or any(f.kink.kind == 'pole' for f in found), str(sample)
+
+
+def test_complex_operands_have_places_too() -> None:
+    x = ad.Variable('x')
+    at = z([0, 1j])
+    y = ad.registry()['angle'](x) + abs(x)
+    assert places(y, {x: at}) == [('angle', 'jump', 1), ('abs', 'kink', 1)]
