@@ -74,7 +74,7 @@ WAYS: dict[str, Callable[[ad.Node, int], list[ad.Node]]] = {
 
 def composed_sine(t: Any) -> Any:
     """The function in the arithmetic of mpmath."""
-    sine: Callable[[Any], Any] = mpmath.sin
+    sine = cast('Callable[[Any], Any]', mpmath.sin)
     return sine(sine(sine(t)))
 
 

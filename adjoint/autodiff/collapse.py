@@ -8,7 +8,7 @@ from adjoint.core.node import Node
 from adjoint.core.rebuild import dependents
 from adjoint.ops.arithmetic import Add, Div, Mul, Neg, Sub
 from adjoint.ops.contraction import Multilinear
-from adjoint.ops.linear import Linear
+from adjoint.ops.linear import Linear, same_type
 from adjoint.ops.reduction import sum_
 
 __all__ = ['summed']
@@ -31,8 +31,9 @@ def summed(outputs: Sequence[Node], batches: Mapping[Node, Node]) -> list[Node |
 
     Notes
     -----
-    The sum moves through every map that is linear, so that it is applied once and not to each example: only
-    what is not linear in the batch is batched. The order in which numbers are added changes.
+    The sum moves through every map that is linear, so that it is applied once and not to each example, and
+    out of products go the factors that are the same for all examples. Only the rest is batched. The order
+    in which numbers are added and multiplied changes.
 
     Examples
     --------
@@ -54,9 +55,15 @@ def summed(outputs: Sequence[Node], batches: Mapping[Node, Node]) -> list[Node |
             if not operands:
                 apart.append(node)
     totals: dict[Node, Node] = {}
-    for node, batch in zip(apart, batched(apart, batches), strict=True):
+    peeled = [_peeled(node, moving) for node in apart]
+    found = batched([core for core, _ in peeled], batches)
+    for node, (_, layers), batch in zip(apart, peeled, found, strict=True):
         if batch is not None:
-            totals[node] = sum_(batch, (0,))
+            total = sum_(batch, (0,))
+            for layer in layers:
+                inputs = [total if x in moving else x for x in layer.inputs]
+                total = Node(inputs, layer.op, layer.attrs)
+            totals[node] = total
     for node in depending:
         if node in wanted and node not in totals:
             inputs = [totals.get(x, x) if x in wanted else x for x in node.inputs]
@@ -78,3 +85,21 @@ def _linear_operands(node: Node, moving: set[Node]) -> list[Node]:
     if isinstance(op, Div) and node.attrs.get('side') != 'left':
         return operands if len(operands) == 1 and operands[0] is node.inputs[0] else []
     return []
+
+
+def _peeled(node: Node, moving: set[Node]) -> tuple[Node, list[Node]]:
+    """Return a product of what moves without the factors that do not, and what multiplies by them."""
+    layers: list[Node] = []
+    if not isinstance(node.op, Mul) or len([x for x in node.inputs if x in moving]) < 2:  # noqa: PLR2004 a product
+        return node, layers
+    factors: list[Node] = []
+    for factor in node.inputs:
+        inner = factor
+        while isinstance(inner.op, (Neg, Mul, Div)):
+            operands = _linear_operands(inner, moving)
+            if len(operands) != 1 or not same_type(inner, operands[0]):
+                break
+            layers.append(inner)
+            inner = operands[0]
+        factors.append(inner)
+    return (factors[0] * factors[1], layers) if layers else (node, layers)

@@ -22,6 +22,7 @@ from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import sum_to_like
 from adjoint.ops.logic import logical_and, logical_not, logical_or
 from adjoint.ops.masks import any_like
+from adjoint.ops.scatter import masked_fill
 from adjoint.ops.select import where
 from adjoint.ops.several import pack, plus
 
@@ -117,6 +118,11 @@ class Masks:
         found = pullback(node, ct)
         if node.op is where:
             return [self._chosen(c, x, None) for x, c in zip(node.inputs, found, strict=True)]
+        if node.op is masked_fill:
+            return [
+                c if c is None or mask is None or not self._is_carried(x) else Masked(c, mask)
+                for x, c, mask in zip(node.inputs, found, node.op.needs(node, None), strict=True)
+            ]
         matters = self._hazards.near_pole if isinstance(node.op, Elementwise) else self._hazards.far
         if not any(matters(x) for x in node.inputs):
             return [*found]

@@ -1,22 +1,27 @@
 """Sparse Jacobians and Hessians: as few products as the colours of their pattern."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 
+from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.colouring import column_colours, star_colours, star_source
 from adjoint.autodiff.forward import pushforward
 from adjoint.autodiff.gradients import gradients
 from adjoint.autodiff.local_patterns import static_shape
 from adjoint.autodiff.reverse import cotangents
-from adjoint.autodiff.sparsity import coo, pattern_of, positions_in
+from adjoint.autodiff.sparsity import pattern_of, positions_in
 from adjoint.core.errors import NonDifferentiableError, ShapeError, TensorTypeError
 from adjoint.core.node import Node
+from adjoint.ops.batch import spread
+from adjoint.ops.body import variable_like
 from adjoint.ops.creation import constant, zeros_like
 from adjoint.ops.index import getitem
-from adjoint.ops.shape import cat, reshape
+from adjoint.ops.ranges import full
+from adjoint.ops.scatter import index_put
+from adjoint.ops.shape import reshape
+from adjoint.ops.sparse import as_sparse
 
 __all__ = ['SparseDerivative', 'sparse_hessian', 'sparse_jacobian']
 
@@ -48,9 +53,16 @@ class SparseDerivative:
     products: int
     mode: Mode
 
-    def tensor(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values of the entries, which a run gave, as a sparse (COO) tensor."""
-        return coo(self.indices.to(values.device), values, self.shape)
+    @property
+    def tensor(self) -> Node:
+        """The derivative as a node whose value is a sparse tensor (COO): to be a result of a run."""
+        return as_sparse(self.values, self.indices, self.shape)
+
+    @property
+    def dense(self) -> Node:
+        """The derivative as a node whose value is a dense tensor, for other ops to work on."""
+        zeros = full(self.shape, 0.0, dtype=self.values.dtype)
+        return index_put(zeros, tuple(self.indices), self.values)
 
 
 def sparse_jacobian(
@@ -68,7 +80,7 @@ def sparse_jacobian(
     Returns
     -------
     SparseDerivative
-        Its ``values`` are a node; ``tensor(values)`` makes a sparse tensor of shape ``S + T``.
+        Its ``tensor`` is a node whose value is a sparse tensor of shape ``S + T``; ``values`` its entries.
 
     Raises
     ------
@@ -88,8 +100,8 @@ def sparse_jacobian(
     >>> found = ad.sparse_jacobian(x[1:] * x[:-1], x)
     >>> found.products, found.values.shape
     (2, (1998,))
-    >>> (values,) = ad.Evaluator([found.values]).run({x: torch.arange(1000.0, dtype=torch.float64)})
-    >>> found.tensor(values).to_dense()[1, :4]
+    >>> (jacobian,) = ad.Evaluator([found.tensor]).run({x: torch.arange(1000.0, dtype=torch.float64)})
+    >>> jacobian.to_dense()[1, :4]
     tensor([0., 2., 1., 0.], dtype=torch.float64)
     """
     if mode not in {None, 'forward', 'reverse'}:
@@ -97,22 +109,26 @@ def sparse_jacobian(
         raise TensorTypeError(msg)
     _check_real(output, node)
     pattern = pattern_of(output, node)
-    directions: tuple[Literal['forward', 'reverse'], ...] = (
-        ('forward', 'reverse') if mode is None else (mode,)
-    )
-    colourings = [(d, column_colours(pattern if d == 'forward' else pattern.T)) for d in directions]
-    chosen, colours = min(colourings, key=lambda found: _count(found[1]))
+    by_direction: dict[Mode, torch.Tensor] = {}
+    if mode != 'reverse':
+        by_direction['forward'] = column_colours(pattern)
+    if mode != 'forward':
+        by_direction['reverse'] = column_colours(pattern.T)
+    chosen = min(by_direction, key=lambda direction: _count(by_direction[direction]))
+    colours = by_direction[chosen]
     found = pattern.tocoo()
     rows, columns = (torch.as_tensor(places, dtype=torch.int64) for places in (found.row, found.col))
-    if chosen == 'forward':
-        parts = [pushforward(output, {node: seed}) for seed in _seeds(colours, node)]
-        values = _picked(parts, output, colours[columns], rows)
-    else:
-        parts = [cotangents({output: seed}, [node])[0] for seed in _seeds(colours, output)]
-        values = _picked(parts, node, colours[rows], columns)
     target, source = static_shape(output), static_shape(node)
+    if chosen == 'forward':
+        seed = variable_like(node, 't')
+        products = _products(pushforward(output, {node: seed}), seed, colours)
+        values = _picked(products, output, colours[columns], rows)
+    else:
+        seed = variable_like(output, 'ct')
+        products = _products(cotangents({output: seed}, [node])[0], seed, colours)
+        values = _picked(products, node, colours[rows], columns)
     indices = positions_in(pattern, target, source)
-    return SparseDerivative(values, indices, (*target, *source), len(parts), chosen)
+    return SparseDerivative(values, indices, (*target, *source), _count(colours), chosen)
 
 
 def sparse_hessian(output: Node, node: Node) -> SparseDerivative:
@@ -164,14 +180,15 @@ def sparse_hessian(output: Node, node: Node) -> SparseDerivative:
     pattern = (pattern + pattern.T).tocsr()
     pattern.sort_indices()
     colours = star_colours(pattern)
-    parts = [pushforward(gradient, {node: seed}) for seed in _seeds(colours, node)]
+    seed = variable_like(node, 't')
+    products = _products(pushforward(gradient, {node: seed}), seed, colours)
     rows, which = star_source(pattern, colours)
     source = static_shape(node)
     return SparseDerivative(
-        _picked(parts, node, which, rows),
+        _picked(products, node, which, rows),
         positions_in(pattern, source, source),
         (*source, *source),
-        len(parts),
+        _count(colours),
         'symmetric',
     )
 
@@ -184,20 +201,22 @@ def _check_real(output: Node, node: Node) -> None:
             raise NonDifferentiableError(msg)
 
 
-def _seeds(colours: torch.Tensor, like: Node) -> list[Node]:
-    """Return for each colour the sum of the unit vectors of its columns, in the shape of a node."""
-    own = colours.reshape(static_shape(like))
-    return [constant((own == colour).to(like.dtype)) for colour in range(_count(colours))]
-
-
 def _count(colours: torch.Tensor) -> int:
     return int(colours.max()) + 1 if len(colours) else 0
 
 
-def _picked(parts: Sequence[Node | None], like: Node, which: torch.Tensor, places: torch.Tensor) -> Node:
-    """Return the entries of the products, flattened one after the other, at some places."""
-    size = like.numel()
-    if not parts:
+def _products(flowing: Node | None, seed: Node, colours: torch.Tensor) -> Node | None:
+    """Return what flows for each colour, along a first axis: the seed is the sum of its unit vectors."""
+    if flowing is None:
+        return None
+    own = torch.arange(_count(colours)).reshape(-1, *(1 for _ in static_shape(seed)))
+    seeds = constant((colours.reshape(static_shape(seed)) == own).to(seed.dtype))
+    found = batched(flowing, {seed: seeds}, randomness='same')
+    return spread(flowing, seeds) if found is None else found
+
+
+def _picked(products: Node | None, like: Node, which: torch.Tensor, places: torch.Tensor) -> Node:
+    """Return the entries of the products at some places of them, flattened."""
+    if products is None:
         return reshape(zeros_like(like), (-1,))[:0]
-    flat = cat([reshape(zeros_like(like) if part is None else part, (-1,)) for part in parts])
-    return getitem(flat, which * size + places)
+    return getitem(reshape(products, (-1,)), which * like.numel() + places)

@@ -15,8 +15,9 @@ from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import dependents
 from adjoint.ops.creation import placeholder
 from adjoint.ops.several import Item, Pack
+from adjoint.ops.sparse import coo
 
-__all__ = ['coo', 'pattern_of', 'positions_in', 'sparsity']
+__all__ = ['pattern_of', 'positions_in', 'sparsity']
 
 
 def sparsity(output: Node, node: Node) -> torch.Tensor:
@@ -60,11 +61,6 @@ def sparsity(output: Node, node: Node) -> torch.Tensor:
     target, source = static_shape(output), static_shape(node)
     indices = positions_in(pattern_of(output, node), target, source)
     return coo(indices, torch.ones(indices.shape[1], dtype=torch.bool), (*target, *source))
-
-
-def coo(indices: torch.Tensor, values: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Return a sparse tensor from the positions of its entries, in order, and their values."""
-    return torch.sparse_coo_tensor(indices, values, tuple(shape), is_coalesced=True, check_invariants=False)
 
 
 def positions_in(pattern: Matrix, target: Sequence[int], source: Sequence[int]) -> torch.Tensor:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from inspect import isdatadescriptor
 from types import CodeType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -149,7 +148,7 @@ class Node:
             return self.attrs[name]
         attribute = table.ATTRIBUTES.get(name)
         own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
-        if _is_attribute(own):  # such as `real`
+        if hasattr(own, '__set__'):  # an attribute of tensors, such as `real`
             return table.called_on_nodes(own.__get__, self) if attribute is None else attribute(self)
         if callable(own):
             return partial(table.called_on_nodes, own, self)
@@ -382,8 +381,6 @@ class Node:
 
 # What an operator or an op takes: torch tensors and Python numbers become constants.
 Operand: TypeAlias = Node | torch.Tensor | Number
-
-_is_attribute: Callable[[Any], bool] = isdatadescriptor
 
 # A slot's own descriptor writes it where __setattr__ refuses to.
 _set_inputs = Node.__dict__['inputs'].__set__

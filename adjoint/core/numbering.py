@@ -108,8 +108,9 @@ class Numbering:
     def of(self, node: 'Node') -> 'Node':
         """Return what stands for a node; new nodes behind it are numbered on the way."""
         known = self._stands_for
-        if node in known:
-            return known[node]
+        found = known.get(node)
+        if found is not None:
+            return found
         stack = [node]
         while stack:
             new = stack[-1]
@@ -125,7 +126,8 @@ class Numbering:
     def _number(self, node: 'Node') -> 'Node':
         if not node.op.shareable:
             return node  # somebody may know it by its identity
-        inputs = [self._stands_for[x] for x in node.inputs]
+        known = self._stands_for
+        inputs = [known[x] for x in node.inputs]
         key = value_key(node, inputs)
         first = self._first.get(key)
         if first is not None and first.type == node.type:

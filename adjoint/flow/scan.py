@@ -64,7 +64,7 @@ class Scan(Holder):
             if known is not None and known.shape is not None:
                 known = known._replace(shape=(length, *known.shape))
             found.append(known)
-        return self.typed(found)
+        return self.typed(node, found)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         cts = [*parts(node, output_grad)]
@@ -100,6 +100,13 @@ class Scan(Holder):
         )
         rest = iter(found[count:])
         return joined([None if t is None else next(rest) for t in moved])
+
+    def describe(self, node: Node, operands: Sequence[str]) -> str:
+        """Return ``scan(init, xs, reverse=True)``: with what steers the loop, where it is not as usual."""
+        shown = [name for name in ('length', 'reverse', 'snapshots') if node.attrs.get(name)]
+        if node.attrs['sequences'] and 'length' in shown:
+            shown.remove('length')
+        return f'{self.name}({", ".join([*operands, *(f"{name}={node.attrs[name]}" for name in shown)])})'
 
     def restricted(self, node: Node, used: Collection[int]) -> Node:
         own = operands_of(node, node.inputs)

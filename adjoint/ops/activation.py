@@ -94,7 +94,6 @@ class _AlongDim(Op):
             raise ShapeError(msg)
         return super().infer(node, input_types)
 
-
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
         return rows_needed(node, mask, node.attrs['dim'])

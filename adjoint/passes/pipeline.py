@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -22,11 +21,12 @@ from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
 from adjoint.passes.rewrite import Family, Rewrite
+from adjoint.passes.rounding import ROUND
 from adjoint.passes.sharing import shared
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
 from adjoint.passes.views import VIEWS
-from adjoint.passes.walk import Walked, compatible, rewritten
+from adjoint.passes.walk import Walk, Walked, compatible
 
 __all__ = ['FAMILIES', 'LEVELS', 'Level', 'Optimized', 'Step', 'optimize', 'optimized', 'stabilize']
 
@@ -43,7 +43,7 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In the order of their passes.
-FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY)
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND)
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -224,7 +224,7 @@ class _Pass(NamedTuple):
 def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
     """Return the passes of a round: equal nodes are merged first, so that patterns see them as one."""
     tables = ((family.name, family.table(kinds)) for family in families)
-    by_rewrites = [_Pass(name, partial(rewritten, table=table)) for name, table in tables if table]
+    by_rewrites = [_Pass(name, Walk(table).run) for name, table in tables if table]
     return [_Pass('sharing', shared), *by_rewrites, _Pass('folding', folded)]
 
 

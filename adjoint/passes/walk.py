@@ -13,7 +13,7 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 from adjoint.passes.rewrite import Rewrite
 
-__all__ = ['Walked', 'compatible', 'remade', 'rewritten', 'with_bodies']
+__all__ = ['Walk', 'Walked', 'compatible', 'remade', 'rewritten', 'with_bodies']
 
 # More rewrites than this for each node, and some of them must undo each other.
 _MOST = 20
@@ -60,18 +60,19 @@ def rewritten(nodes: Iterable[Node], table: Mapping[Op, Sequence[Rewrite]]) -> W
     RuleError
         Rewrites undo each other without end, or one gave the place of a node to one of another type.
     """
-    wanted = list(nodes)
-    walk = _Walk(table)
-    outside = ambient_site()
-    try:
-        found = [walk.settle(node) for node in wanted]
-    finally:
-        leave_sites(outside)
-    return Walked(found, walk.made_by, walk.applied)
+    return Walk(table).run(nodes)
 
 
-class _Walk:
-    """One walk: what became of each node so far."""
+class Walk:
+    """A family at work: what became of each node so far.
+
+    A node never changes, and neither does what becomes of it: a second run goes over the new nodes only.
+
+    Parameters
+    ----------
+    table : mapping of Op to sequence of Rewrite
+        By the op at which they are tried; the first that fits is applied.
+    """
 
     def __init__(self, table: Mapping[Op, Sequence[Rewrite]]) -> None:
         self.table = table
@@ -82,32 +83,43 @@ class _Walk:
         self.made_by: dict[Node, Rewrite] = {}
         self.applied = 0
 
+    def run(self, nodes: Iterable[Node]) -> Walked:
+        """Return what becomes of some nodes; see :func:`rewritten`."""
+        before, self.made_by = self.applied, {}
+        outside = ambient_site()
+        try:
+            found = [self.settle(node) for node in nodes]
+        finally:
+            leave_sites(outside)
+        return Walked(found, self.made_by, self.applied - before)
+
     def settle(self, wanted: Node) -> Node:
-        settled, becomes = self.settled, self.becomes
+        """Return what becomes of a node."""
+        settled, becomes, table = self.settled, self.becomes, self.table
         stack = [wanted]
         while stack:
             node = stack[-1]
             if node in settled:
                 stack.pop()
-            elif node in becomes:
+                continue
+            if node in becomes:
                 settled[node] = settled[becomes[node]]
-            elif pending := [x for x in node.inputs if x not in settled]:
+                continue
+            pending = [x for x in node.inputs if x not in settled]
+            if pending:
                 stack.extend(reversed(pending))
+                continue
+            inputs = [settled[x] for x in node.inputs]
+            attrs = with_bodies(node.attrs, self._body) if node.attrs else node.attrs
+            fresh = node if inputs == node.inputs and attrs is node.attrs else remade(node, inputs, attrs)
+            rules = table.get(fresh.op)
+            replacement = self._replacement(fresh, rules) if rules else None
+            if replacement is None:
+                settled[node] = settled[fresh] = fresh
             else:
-                fresh = self._remade(node)
-                replacement = self._replacement(fresh)
-                if replacement is None:
-                    settled[node] = settled[fresh] = fresh
-                else:
-                    becomes[node] = becomes[fresh] = replacement
-                    stack.append(replacement)
+                becomes[node] = becomes[fresh] = replacement
+                stack.append(replacement)
         return settled[wanted]
-
-    def _remade(self, node: Node) -> Node:
-        settled = self.settled
-        inputs = [settled[x] for x in node.inputs]
-        attrs = with_bodies(node.attrs, self._body)
-        return remade(node, inputs, attrs)
 
     def _body(self, body: Body) -> Body:
         if body not in self.bodies:
@@ -116,10 +128,10 @@ class _Walk:
             self.bodies[body] = body if walked.applied == 0 else Body(body.inputs, walked.nodes)
         return self.bodies[body]
 
-    def _replacement(self, node: Node) -> Node | None:
+    def _replacement(self, node: Node, rules: Sequence[Rewrite]) -> Node | None:
         """Return what the first rewrite that fits puts in the place of a node."""
-        for each in self.table.get(node.op, ()):
-            enter_site(node.site)
+        enter_site(node.site)
+        for each in rules:
             try:
                 found = each.apply(node)
             except AdjointError as error:
@@ -173,7 +185,7 @@ def remade(node: Node, inputs: list[Node], attrs: dict[str, Any] | None = None) 
     Its type is inferred again where it was not known in full and the types of the inputs are others.
     """
     attrs = node.attrs if attrs is None else attrs
-    if attrs is node.attrs and all(map(_are_one, inputs, node.inputs)):
+    if attrs is node.attrs and inputs == node.inputs:  # nodes are compared by identity
         return node
     known = node.type
     if known is None or not known.is_static:
@@ -186,10 +198,6 @@ def remade(node: Node, inputs: list[Node], attrs: dict[str, Any] | None = None) 
             finally:
                 leave_sites(outside)
     return node.restored(inputs, node.op, dict(attrs), node.given_name, node.site, known)
-
-
-def _are_one(a: Node, b: Node) -> bool:
-    return a is b
 
 
 def with_bodies(attrs: dict[str, Any], change: Callable[[Body], Body]) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from typing import Any
 
 import optree
 
+from adjoint.autodiff.gradients import gradients
 from adjoint.autodiff.jacobians import Mode, jacobian_blocks
-from adjoint.transform.returned import outputs_in
+from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
+from adjoint.core.node import Node
+from adjoint.ops.creation import placeholder
+from adjoint.transform.returned import outputs_in, scalar_in
 from adjoint.transform.staged import ByArguments
 from adjoint.transform.trace import Arguments
 
@@ -24,16 +28,21 @@ class Jacobian(ByArguments):
         *,
         has_aux: bool,
         holomorphic: bool,
+        sparse: bool = False,
     ) -> None:
         super().__init__(function, argnums, has_aux=has_aux)
         self._mode: Mode | None = mode
+        self._sparse = sparse
         self._holomorphic = holomorphic
 
     def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
         returned, rest = self._returned(arguments, leaves)
         ys, structure = outputs_in(returned, self._name)
         xs = self._wanted(arguments, leaves)
-        blocks = jacobian_blocks(ys, xs, self._mode, holomorphic=self._holomorphic)
+        if self._sparse:
+            blocks = [[_placed(sparse_jacobian(y, x, self._mode), leaves) for x in xs] for y in ys]
+        else:
+            blocks = jacobian_blocks(ys, xs, self._mode, holomorphic=self._holomorphic)
         result = optree.tree_unflatten(structure, [self._arranged(arguments, row) for row in blocks])
         return (result, rest) if self._has_aux else result
 
@@ -45,6 +54,7 @@ def jacobian(
     mode: Mode | None = None,
     has_aux: bool = False,
     holomorphic: bool = False,
+    sparse: bool = False,
 ) -> Jacobian:
     """Return a function that gives the Jacobian of a function: all derivatives of all entries.
 
@@ -62,6 +72,10 @@ def jacobian(
     holomorphic : bool
         That a function from complex to complex tensors is holomorphic, so that its derivative is one
         complex number.
+    sparse : bool
+        Whether the result is made of sparse tensors (COO), from as few passes as the colours of the pattern
+        of what can be other than zero; see :func:`sparse_jacobian`. Of real tensors only. Inside of another
+        transform the result is dense.
 
     Returns
     -------
@@ -89,7 +103,7 @@ def jacobian(
     {'y': tensor([[ 6.,  0.],
             [ 0., 12.]])}
     """
-    return Jacobian(function, argnums, mode, has_aux=has_aux, holomorphic=holomorphic)
+    return Jacobian(function, argnums, mode, has_aux=has_aux, holomorphic=holomorphic, sparse=sparse)
 
 
 def jacfwd(
@@ -115,7 +129,11 @@ def jacrev(
 
 
 def hessian(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    sparse: bool = False,
 ) -> Jacobian:
     """Return a function that gives all second derivatives of a function, forward over reverse.
 
@@ -123,6 +141,9 @@ def hessian(
     ----------
     function, argnums, has_aux
         As for :func:`jacobian`; most often the function returns one scalar.
+    sparse : bool
+        Whether the result is made of sparse tensors (COO), by the symmetry of the pattern; see
+        :func:`sparse_hessian`. The function has to return one real scalar.
 
     Returns
     -------
@@ -143,5 +164,29 @@ def hessian(
     tensor([[8., 8.],
             [8., 2.]])
     """
+    if sparse:
+        return SparseHessian(function, argnums, None, has_aux=has_aux, holomorphic=False)
     first = Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=False)
     return Jacobian(first, argnums, 'forward', has_aux=has_aux, holomorphic=False)
+
+
+def _placed(found: SparseDerivative, leaves: Sequence[Any]) -> Node:
+    """Return the entries in their places: in a sparse tensor, or in a graph that goes on in a dense one."""
+    is_result = all(leaf.op is placeholder for leaf in leaves if isinstance(leaf, Node))
+    return found.tensor if is_result else found.dense
+
+
+class SparseHessian(Jacobian):
+    """A function that returns the Hessian of a scalar function by sparse tensors."""
+
+    def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
+        returned, rest = self._returned(arguments, leaves)
+        y = scalar_in(returned, self._name)
+        xs = self._wanted(arguments, leaves)
+        firsts = gradients(y, xs)
+        rows = [
+            [_placed(sparse_hessian(y, a) if a is b else sparse_jacobian(first, b), leaves) for b in xs]
+            for a, first in zip(xs, firsts, strict=True)
+        ]
+        result = self._arranged(arguments, [self._arranged(arguments, row) for row in rows])
+        return (result, rest) if self._has_aux else result

@@ -1,7 +1,7 @@
 """A graph as lines that a person reads: its inputs, then one assignment a line."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -10,10 +10,12 @@ from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import neg
+from adjoint.ops.body import Body
 from adjoint.ops.creation import constant, placeholder
 from adjoint.ops.elementwise import Binary
 from adjoint.ops.index import Slot, getitem
 from adjoint.ops.select import where
+from adjoint.ops.several import restricted
 from adjoint.view.naming import Names, labelled, number_of, uses
 
 __all__ = ['to_text']
@@ -62,7 +64,8 @@ def to_text(
     Returns
     -------
     str
-        First the inputs with their types, then the nodes, each after its operands and once.
+        First the inputs with their types, then the nodes, each after its operands and once; beneath an op
+        that holds graphs, these.
 
     Raises
     ------
@@ -115,7 +118,9 @@ class _Writer:
         self.texts: dict[Node, tuple[str, int]] = {}
         # The nodes without a line, so far: their whole expression stands for them.
         self.inside: set[Node] = set()
-        self.lines: list[tuple[str, str, Node]] = []
+        self.lines: list[tuple[str, str, Node | None]] = []
+        # What a run computes of ops with several outputs.
+        self.stands = dict(restricted(node for _, node in outputs))
 
     def has_line(self, node: Node) -> bool:
         """Whether a line of its own says what the node is, with its label."""
@@ -141,7 +146,7 @@ class _Writer:
 
     def _goes_inside(self, node: Node) -> bool:
         used_once = self.uses[node] == 1 and node not in self.labels
-        return self.inline and used_once and not node.given_name
+        return self.inline and used_once and not node.given_name and not _bodies(node)
 
     def _fitting(self, node: Node) -> tuple[str, int]:
         """The expression of a node, for which long operands get lines of their own first."""
@@ -162,6 +167,19 @@ class _Writer:
         self.inside.discard(node)
         known = f': {node.type or TensorType()}' if self.types else ''
         self.lines.append((f'{name}{known} = {text}', ', '.join(self.labels.get(node, ())), node))
+        self.lines += [(line, '', None) for line in self._beneath(node)]
+
+    def _beneath(self, node: Node) -> list[str]:
+        """The graphs that the op holds, each under its name, without what nothing outside uses."""
+        stand, lines = self.stands.get(node, node), list[str]()
+        places = stand.attrs.get('places')
+        for name, body in _bodies(stand):
+            lines.append(f'    {name}({", ".join(x.name for x in body.inputs)}):')
+            numbers = places if places and len(places) == len(body.outputs) else range(len(body.outputs))
+            named = {f'output {i}': y for i, y in zip(numbers, body.outputs, strict=True)}
+            inner = to_text(named, inline=self.inline, types=self.types, source=self.source)
+            lines += [f'        {line}' for line in inner.splitlines()]
+        return lines
 
 
 def _expression(node: Node, texts: Mapping[Node, tuple[str, int]]) -> tuple[str, int]:
@@ -247,11 +265,23 @@ def _tensor(value: Any) -> str:
     return f'constant({TensorType.of(value)})'
 
 
-def _aligned(lines: Sequence[tuple[str, str, Node]], *, source: bool) -> str:
+def _bodies(node: Node) -> list[tuple[str, Body]]:
+    """The graphs among the attrs of a node, by name."""
+    found: list[tuple[str, Body]] = []
+    for name, value in node.attrs.items():
+        if isinstance(value, Body):
+            found.append((name, value))
+        elif isinstance(value, tuple):
+            several = enumerate(cast('tuple[Any, ...]', value))
+            found += [(f'{name}[{i}]', v) for i, v in several if isinstance(v, Body)]
+    return found
+
+
+def _aligned(lines: Sequence[tuple[str, str, Node | None]], *, source: bool) -> str:
     """Put the comments of neighbouring lines below each other, as far as the lines are short."""
     commented: list[tuple[str, str]] = []
     for text, label, node in lines:
-        place = f'{node.location.short}: {_cut(node.location.text)}' if source else ''
+        place = f'{node.location.short}: {_cut(node.location.text)}' if source and node is not None else ''
         commented.append((text, '; '.join(part for part in (label, place) if part)))
     lengths = [len(text) for text, comment in commented if comment]
     column = min(max(lengths, default=0) + 3, _COMMENT_COLUMN)

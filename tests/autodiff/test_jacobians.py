@@ -110,3 +110,19 @@ def test_several_outputs_are_added():
 def test_misuse_is_explained(action: Any, kind: type[Exception], message: str):
     with pytest.raises(kind, match=message):
         action(*variables())
+
+
+@pytest.mark.parametrize('mode', ['forward', 'reverse'])
+def test_the_graph_of_a_jacobian_does_not_grow_with_the_sizes(mode: Any):
+    def count(n: int) -> int:
+        x = ad.Variable('x', (n,), torch.float64)
+        return len(ad.topological_sort(ad.jacobians(ad.tanh(ad.cumsum(x * x, 0)), [x], mode=mode)))
+
+    assert count(2) == count(300) < 30
+
+
+def test_jacobians_need_no_sizes():
+    x, w = ad.Variable('x'), ad.Variable('w')
+    for mode in ('forward', 'reverse'):
+        (found,) = ad.Evaluator(ad.jacobians(ad.tanh(x * w), [w], mode=mode)).run({x: X, w: W})
+        close(found, torch.func.jacrev(lambda w: torch.tanh(X * w))(W))

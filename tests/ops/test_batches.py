@@ -93,6 +93,32 @@ def is_mapped(nodes: Sequence[Node]) -> bool:
     return any(isinstance(node.op, Map) for node in ad.topological_sort(nodes))
 
 
+# What has no rule, whatever its operands: the shape of the result depends on numbers, or it is no part of
+# common programs. Nothing else is mapped where types are known, but for examples without axes or options.
+MAPPED = {
+    'affine_grid', 'affine_grid_backward', 'as_strided', 'as_strided_scatter', 'bag_index', 'bincount',
+    'block_diag', 'block_part', 'ctc_nll', 'ctc_weights', 'embedding_bag', 'equal',
+    'fractional_max_pool_positions', 'frequency', 'histc', 'index_along', 'masked_part', 'masked_put',
+    'masked_scatter', 'masked_select', 'matmul_needs', 'median', 'nanmedian', 'nonzero', 'pairs',
+    'repeated_index', 'segment_ids', 'segment_room', 'unpairs', 'unstrided',
+}  # fmt: skip
+
+# Their rules are those of draws, and of batches of batches.
+APART = {'align', 'example', 'numbers', 'drawn_bernoulli', 'drawn_multinomial', 'drawn_poisson'}
+
+
+def test_which_ops_are_mapped() -> None:
+    native: set[str] = set()
+    mapped: set[str] = set()
+    for name in CASES:
+        for given in CASES[name].samples:
+            which = range(len(Arguments(given, wide=True).values))
+            if which:
+                b = Batched(name, given, which, 'typed')
+                (mapped if is_mapped(b.batched([b.y])) else native).add(name.split('/')[0])
+    assert mapped - native - APART == MAPPED
+
+
 @pytest.mark.parametrize('name', CASES)
 def test_a_batch_gives_what_its_examples_give(name: str) -> None:
     for b in _cases(name, 'typed'):

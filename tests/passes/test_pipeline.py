@@ -10,7 +10,7 @@ from adjoint.core.op import Op
 from adjoint.passes import pipeline
 from adjoint.passes.pipeline import optimize, optimized
 from adjoint.passes.rewrite import BITWISE, Family, Rewrite, rewrite
-from adjoint.passes.walk import rewritten
+from adjoint.passes.walk import Walk, rewritten
 
 F64 = torch.float64
 
@@ -132,3 +132,43 @@ def test_steps_say_what_was_done():
     x = x3()
     y = ad.transpose(ad.transpose(ad.sin(x) * ad.sin(x), 0, 0), 0, 0)
     assert [(s.name, s.applied) for s in optimized([y]).steps] == [('sharing', 1), ('views', 2)]
+
+
+def log1p_exp_chain(x: Node, length: int) -> Node:
+    for _ in range(length):
+        x = ad.log(1 + ad.exp(x))
+    return x
+
+
+def test_graph_of_a_hundred_thousand_nodes():
+    x = ad.Variable('x', (), F64)
+    y = log1p_exp_chain(x, 33_000)
+    (made,) = optimize([y])
+    assert {n.op.name for n in ad.topological_sort(made)} == {'placeholder', 'softplus'}
+
+
+def test_second_round_looks_at_new_nodes_only():
+    looked: list[Node] = []
+
+    @rewrite(ad.sin, exactness=BITWISE, examples=())
+    def watching(y: Node) -> None:
+        """Never fits."""
+        looked.append(y)
+
+    walk = Walk(one(watching))
+    a = ad.sin(ad.Variable('x'))
+    walk.run([a])
+    b = ad.sin(a)
+    walk.run([b])
+    assert looked == [a, b]
+
+
+def test_bodies_are_rewritten_and_stabilised():
+    def step(c: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        c = torch.log(1 + torch.exp(c + x))
+        return c, c
+
+    start, xs = torch.tensor(0.5, dtype=F64), torch.tensor([1000.0, -1.0, 2.0], dtype=F64)
+    value, slope = ad.value_and_grad(lambda c, xs: ad.scan(step, c, xs)[1].sum(), 1)(start, xs)
+    assert value.item() == 1000.5 + 999.5 + 1001.5
+    assert slope.tolist() == [3, 2, 1]

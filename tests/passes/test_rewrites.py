@@ -6,7 +6,7 @@ import torch
 import adjoint as ad
 from adjoint.core.tensor_type import TensorType
 from adjoint.passes.marks import MARKS
-from adjoint.passes.pipeline import FAMILIES
+from adjoint.passes.pipeline import FAMILIES, optimize
 from adjoint.passes.rewrite import Family, Rewrite
 from adjoint.passes.specialize import specialized
 from adjoint.passes.walk import rewritten
@@ -14,6 +14,7 @@ from tests.passes.drawn import bits_differ, built, drawn, examples_of, named, va
 
 ALL = [rewrite for family in (MARKS, *FAMILIES) for rewrite in family.rewrites]
 BITWISE = [pair for pair in examples_of(ALL) if pair[0].exactness.kind == 'bitwise']
+CLOSE = [pair for pair in examples_of(ALL) if pair[0].exactness.kind in {'rounding', 'except'}]
 DRAWS = 30
 
 
@@ -41,3 +42,39 @@ def test_names_are_unique_and_say_what_is_done():
     names = [rewrite.name for rewrite in ALL]
     assert len(names) == len(set(names))
     assert all(rewrite.summary.endswith('.') for rewrite in ALL)
+
+
+@pytest.mark.parametrize('pair', CLOSE, ids=named)
+def test_rewrite_that_rounds_stays_close(pair: tuple[Rewrite, str]):
+    rewrite, example = pair
+    variables = variables_of(example)
+    untyped = built(example, variables)
+    generator = torch.Generator().manual_seed(5)
+    table = Family('one', '', (rewrite,)).table({'rounding', 'except'})
+    for _ in range(DRAWS):
+        feed = {v: drawn(name, generator, 0.0) for name, v in variables.items()}
+        known = specialized([untyped], {v: TensorType.of(value) for v, value in feed.items()})
+        walked = rewritten(known.nodes, table)
+        assert walked.applied, 'the rewrite does not fit its example'
+        values = {known.variables[v]: value for v, value in feed.items()}
+        (before,) = ad.Evaluator(known.nodes).run(values)
+        (after,) = ad.Evaluator(walked.nodes).run(values)
+        # Sums that cancel are as far apart as their largest term says.
+        largest = max(float(value.abs().max()) for value in feed.values())
+        cancels = 8 * torch.finfo(before.dtype).eps * max(largest, largest**2)
+        torch.testing.assert_close(after, before, rtol=2e-15, atol=cancels)
+
+
+def test_levels_take_what_they_say():
+    x = ad.Variable('x', (3,), torch.float64)
+    nodes = [x * 1, ad.log(1 + x), (x * 3.0) * 0.7, x + 0]
+    changed = {
+        level: [after is not before for after, before in zip(optimize(nodes, level), nodes, strict=True)]
+        for level in ('none', 'bitwise', 'default', 'fast')
+    }
+    assert changed == {
+        'none': [False, False, False, False],
+        'bitwise': [True, False, False, False],
+        'default': [True, True, False, False],
+        'fast': [True, True, True, True],
+    }

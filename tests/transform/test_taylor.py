@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import pytest
 import torch
 
@@ -49,6 +50,31 @@ def test_jet_of_nested_arguments_and_results() -> None:
     assert torch.allclose(second['power'], 3 * x**2 * d2 + 3 * x * dx**2, rtol=1e-14)
     assert torch.allclose(second['pair'][0], k * d2 + dx, rtol=1e-14)
     assert torch.allclose(second['pair'][1], k.exp() / 2, rtol=1e-14)
+
+
+def test_series_go_through_control_flow() -> None:
+    steps = torch.linspace(0, 1, 5, dtype=F64)
+
+    def looped(x: Any) -> Any:
+        def step(carry: Any, a: Any) -> Any:
+            moved = torch.sin(carry) * x + a
+            return moved, moved * moved
+
+        last, squares = ad.scan(step, x, steps)
+        return ad.cond(x > 0.3, lambda y: y * torch.exp(x), lambda y: y * y, last + squares.sum())
+
+    def exact(x: Any) -> Any:
+        carry, total = x, mpmath.mpf(0)
+        for a in steps.tolist():
+            carry = mpmath.sin(carry) * x + a
+            total += carry * carry
+        return (carry + total) * mpmath.exp(x)
+
+    _, found = ad.jet(looped, (torch.tensor(0.7, dtype=F64),), ((1.0, None, None, None),))
+    with mpmath.workdps(50):
+        expected = mpmath.taylor(exact, mpmath.mpf(0.7), 4)[1:]
+    for value, wanted in zip(found, expected, strict=True):
+        assert abs(value.item() - wanted) < 1e-13 * abs(wanted)
 
 
 @pytest.mark.parametrize('order', range(6))
@@ -128,6 +154,15 @@ def test_the_second_coefficients_are_summed_before_the_weights() -> None:
     products = [n for n in ad.topological_sort(graph.outputs) if n.op.name == 'matmul']
     batched = [n for n in products if n.shape[0] == d and n.ndim == 2]
     assert len(batched) <= 3
+
+
+def test_factors_that_are_the_same_for_all_axes_are_taken_out_of_the_sums() -> None:
+    d = 16
+    graph = ad.laplacian(network(d, 8, 3)).graph(torch.zeros(d, dtype=F64))
+    batched = [n for n in ad.topological_sort(graph.outputs) if n.shape[:1] == (d,) and n.ndim == 2]
+    names = sorted(n.op.name for n in batched if n.op.name != 'constant')
+    # Of each layer a product with the weights and a square; a scaling between two layers.
+    assert names == ['matmul'] * 3 + ['mul'] * 5
 
 
 def test_sums_over_a_batch_move_through_linear_ops() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from adjoint.autodiff.batching import images, indexing, products, shapes
+from adjoint.autodiff.batching import images, indexing, jacobians, products, shapes
 from adjoint.autodiff.batching.kinds import along, elementwise, reduction
 from adjoint.autodiff.batching.operands import Batches, Rule
 from adjoint.core.node import Node
@@ -17,6 +17,7 @@ RULES: dict[type[Op], Rule] = {
     **products.RULES,
     **indexing.RULES,
     **images.RULES,
+    **jacobians.RULES,
 }
 
 _map: list[Callable[[Node, Batches], Node]] = []

@@ -15,6 +15,7 @@ from adjoint.core.op import Op
 from adjoint.ops.attention import CausalBias
 from adjoint.ops.batch import align
 from adjoint.ops.cumulative import Prod
+from adjoint.ops.flowing import ClipGradient, ScaleGradient
 from adjoint.ops.linear import (
     Broadcast,
     BroadcastTo,
@@ -186,7 +187,14 @@ def _on_three_axes(node: Node) -> Node:
     return expand_as(unsqueeze(a, 1), b)
 
 
+def _clip_gradient(node: Node, batches: Batches) -> Node | None:
+    # The norm is that of each example.
+    return None if node.attrs.get('max_norm') is not None else alike(node, batches)
+
+
 RULES: dict[type[Op], Rule] = {
+    ScaleGradient: alike,
+    ClipGradient: _clip_gradient,
     SumToLike: _sum_to_like,
     ExpandLike: _expand_like,
     ExpandAs: _expand_like,

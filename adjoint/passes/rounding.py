@@ -1,0 +1,73 @@
+"""What is as close to the true value and cheaper, but rounds in another way."""
+
+from adjoint.core.node import Node
+from adjoint.ops.arithmetic import add, div, mul, rsqrt, sqrt
+from adjoint.ops.contraction import matmul
+from adjoint.ops.shape import transpose
+from adjoint.passes.facts import constant_of, is_floating, shape_of
+from adjoint.passes.rewrite import ROUNDING, Family, rewrite
+
+__all__ = ['ROUND']
+
+# Factors whose product neither overflows nor vanishes in float32.
+_SMALLEST, _LARGEST = 1e-15, 1e15
+
+_MATRIX = 2
+
+
+@rewrite(mul, exactness=ROUNDING, examples=['(x * 3.0) * 0.7', '0.1 * (x * 3)'])
+def product_of_multiple(y: Node) -> Node | None:
+    """``(x * c) * d`` is ``x * (c * d)``, for numbers of moderate size."""
+    (a, *_) = y.inputs
+    c, d = a.attrs.get('constant'), y.attrs.get('constant')
+    if a.op is not mul or not is_floating(a.inputs[0]):
+        return None
+    if not isinstance(c, (int, float)) or not isinstance(d, (int, float)):
+        return None
+    is_moderate = all(_SMALLEST < abs(number) < _LARGEST for number in (c, d))
+    return a.inputs[0] * (c * d) if is_moderate else None
+
+
+@rewrite(add, exactness=ROUNDING, examples=['(x + 3.0) + 0.7', '0.1 + (x + 3)'])
+def sum_of_shifted(y: Node) -> Node | None:
+    """``(x + c) + d`` is ``x + (c + d)``."""
+    (a, *_) = y.inputs
+    c, d = a.attrs.get('constant'), y.attrs.get('constant')
+    if a.op is not add or not is_floating(a.inputs[0]):
+        return None
+    return a.inputs[0] + (c + d) if isinstance(c, (int, float)) and isinstance(d, (int, float)) else None
+
+
+@rewrite(div, exactness=ROUNDING, examples=['1 / sqrt(p)', 'x / sqrt(p)'])
+def over_root(y: Node) -> Node | None:
+    """``1 / sqrt(x)`` is ``rsqrt(x)``, and ``a / sqrt(x)`` is ``a * rsqrt(x)``."""
+    root = y.inputs[-1]
+    if root.op is not sqrt or not is_floating(y):
+        return None
+    if len(y.inputs) > 1:
+        return y.inputs[0] * rsqrt(root.inputs[0])
+    return rsqrt(root.inputs[0]) if constant_of(y, 'left') == 1 else None
+
+
+@rewrite(
+    transpose,
+    exactness=ROUNDING,
+    examples=['transpose(matmul(A, B), 0, 1)', 'transpose(matmul(x, w), -1, -2)'],
+)
+def transposed_product(y: Node) -> Node | None:
+    """``(a @ b).T`` is ``b.T @ a.T``: no other op reads memory across its rows for it."""
+    (product,) = y.inputs
+    rank = len(shape_of(product) or ())
+    if product.op is not matmul or rank < _MATRIX:
+        return None
+    a, b = product.inputs
+    axes = {y.attrs['dim0'] % rank, y.attrs['dim1'] % rank}
+    fits = axes == {rank - 2, rank - 1} and len(shape_of(a) or ()) == len(shape_of(b) or ()) == rank
+    return matmul(transpose(b, -2, -1), transpose(a, -2, -1)) if fits else None
+
+
+ROUND = Family(
+    'round',
+    'Chains of numbers, reciprocals of roots and transposed products are computed in one op.',
+    (product_of_multiple, sum_of_shifted, over_root, transposed_product),
+)
