@@ -11,7 +11,16 @@ from adjoint.interop.internals import OpOverload, arguments_of, returns_alias, s
 from adjoint.interop.stored import Stored
 from adjoint.ops.extent import size_value
 
-__all__ = ['default_dtype', 'examples', 'is_view', 'mapped', 'read', 'sizes_as_values', 'tensors_in']
+__all__ = [
+    'default_dtype',
+    'examples',
+    'is_view',
+    'mapped',
+    'read',
+    'resolved',
+    'sizes_as_values',
+    'tensors_in',
+]
 
 # The types of arguments that are calculated with; in others, symbolic sizes stay sizes.
 _CALCULATED = {'Tensor', 'number', 'Scalar', 'Optional[number]', 'Optional[Scalar]', 'float'}
@@ -34,6 +43,11 @@ def examples(tree: Any) -> Any:
 def read(tree: Any) -> Any:
     """Return arguments with nodes of ours in the place of tensors."""
     return mapped(tree, lambda v: v.read() if isinstance(v, Stored) else v)
+
+
+def resolved(tree: Any, env: Mapping[torch.fx.Node, Any]) -> Any:
+    """Return arguments with what the nodes in them stand for."""
+    return mapped(tree, lambda v: env[v] if isinstance(v, torch.fx.Node) else v)
 
 
 def tensors_in(tree: Any) -> list[Any]:

@@ -15,14 +15,8 @@ from adjoint.core.node import Node
 from adjoint.core.source import Location, ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.interop.arguments import (
-    default_dtype,
-    examples,
-    is_view,
-    mapped,
-    read,
-    sizes_as_values,
-    tensors_in,
-)
+    default_dtype, examples, is_view, mapped, read, resolved, sizes_as_values, tensors_in,
+)  # fmt: skip
 from adjoint.interop.aten import BUILDERS, MUTATIONS, WRITE_BACK
 from adjoint.interop.capture import Capture
 from adjoint.interop.custom import CustomCall
@@ -125,7 +119,7 @@ class Importer:
             elif node.op == 'get_attr':
                 env[node] = self._constant(constants[str(node.target)])
             elif node.op == 'output':
-                return pytree.tree_leaves(_resolved(node.args[0], env), is_leaf=lambda v: v is None)
+                return pytree.tree_leaves(resolved(node.args[0], env), is_leaf=lambda v: v is None)
             else:
                 env[node] = self._called(node, env)
         return []
@@ -153,8 +147,8 @@ class Importer:
         value: Any = node.meta.get('val')
         if isinstance(value, _SYMBOLIC) and target is not torch.ops.aten.item.default:
             return self._recording.sizes.extent(value)
-        args: Any = _resolved(node.args, env)
-        kwargs: Any = _resolved(node.kwargs, env)
+        args: Any = resolved(node.args, env)
+        kwargs: Any = resolved(node.kwargs, env)
         if isinstance(target, OpOverload):
             overload = cast('Any', target)
             return self._overload(overload, node, *sizes_as_values(overload, args, kwargs))
@@ -373,11 +367,6 @@ class Importer:
         site = ambient_site()
         line = site[0] if site is not None and isinstance(site[0], Location) else ''
         return UnsupportedOpError(f'{what}\n{line}')
-
-
-def _resolved(tree: Any, env: Mapping[torch.fx.Node, Any]) -> Any:
-    """Return arguments with what the nodes in them stand for."""
-    return mapped(tree, lambda v: env[v] if isinstance(v, torch.fx.Node) else v)
 
 
 def _builder(name: str) -> Callable[..., Any] | None:
