@@ -109,7 +109,10 @@ class Nextafter(Binary):
 
 def _ldexp(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     # torch gives its result the shape of the first operand before that of both, and warns.
-    return torch.ldexp(*torch.broadcast_tensors(a, b)) if a.ndim and b.ndim else torch.ldexp(a, b)
+    if a.ndim and b.ndim:
+        shape = torch.broadcast_shapes(a.shape, b.shape)
+        a, b = a.expand(shape), b.expand(shape)
+    return torch.ldexp(a, b)
 
 
 class Ldexp(Binary):
