@@ -49,7 +49,7 @@ _CACHE_LIMIT = 20_000
 _PLAIN = (bool, int, float, complex, str, type(None), torch.dtype, torch.device)
 
 # What torch says when an op asks a tensor without data for its data.
-_NEEDS_DATA = re.compile(r'[mM]eta (device|tensor|backend)|data is not allocated|data pointer')
+_NEEDS_DATA = re.compile(r'(?i:meta) (device|tensor|backend)|data is not allocated|data pointer')
 
 # A pure cache: (op, attrs, types of the inputs) -> type. Cleared when full; losing an entry costs time.
 _cache: dict[tuple[Any, ...], TensorType | None] = {}

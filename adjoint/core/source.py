@@ -86,7 +86,10 @@ def calling_site() -> Site:
     outer = frame
     while outer is not None:
         frame = outer
-        if not frame.f_code.co_filename.startswith(_INSIDE):
+        name = frame.f_code.co_filename
+        # Torch wraps what it records in a function that it makes of a string, outside of any module.
+        is_made = name == '<string>' and '__name__' not in frame.f_globals
+        if not (is_made or name.startswith(_INSIDE)):
             break
         outer = frame.f_back
     return frame.f_code, frame.f_lasti

@@ -16,6 +16,7 @@ from adjoint.execute.programs import Programs
 from adjoint.execute.recent import Recent
 from adjoint.execute.reference import Reference
 from adjoint.ops.creation import placeholder
+from adjoint.passes.pipeline import LEVELS, Level
 
 __all__ = ['EXECUTORS', 'Evaluator']
 
@@ -35,6 +36,8 @@ class Evaluator:
     executor : str or Executor
         How they are computed: ``'plan'`` writes a straight-line program for each new signature of the
         values, ``'reference'`` takes one node after the other. Both give the same results.
+    optimize : {'none', 'bitwise', 'default', 'fast'}
+        Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none.
 
     Notes
     -----
@@ -52,7 +55,9 @@ class Evaluator:
     [tensor([1., 4.])]
     """
 
-    def __init__(self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference') -> None:
+    def __init__(
+        self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference', optimize: Level = 'none'
+    ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
             raise TensorTypeError(msg)
@@ -62,6 +67,7 @@ class Evaluator:
                 msg = f'Evaluator takes nodes, and got {node!r} of type {type(node).__name__}'
                 raise TensorTypeError(msg)
         self._executor = _executor(executor)
+        self._level: Level = _level(optimize)
         self._position = {node: i for i, node in enumerate(topological_sort(self.eval_nodes))}
         # By the keys of a dictionary in their order, and by the nodes among them that matter in ours.
         self._by_keys: Recent[Programs] = Recent(_WAYS)
@@ -137,8 +143,8 @@ class Evaluator:
         >>> import torch, adjoint as ad
         >>> x = ad.Variable('x')
         >>> text = ad.Evaluator([ad.sin(x) * x], executor='plan').program({x: torch.ones(3)})
-        >>> [line.split('#')[0].strip() for line in text.splitlines() if '=' in line or 'return' in line]
-        ['(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
+        >>> [line.split('#')[0].strip() for line in text.splitlines() if line.strip()[0] != '#']
+        ['def program(values):', '(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
         """
         programs = self._programs_for(input_values)
         return programs.program([input_values[node] for node in programs.task.fed]).source
@@ -164,7 +170,9 @@ class Evaluator:
             lacking = [node for node in needed if node.op is placeholder and node not in fed]
             if lacking:
                 raise missing(lacking)
-            found = self._by_nodes.put(fed, Programs(Task(tuple(self.eval_nodes), fed), self._executor))
+            found = self._by_nodes.put(
+                fed, Programs(Task(tuple(self.eval_nodes), fed, self._level), self._executor)
+            )
         return found
 
 
@@ -175,6 +183,13 @@ def _executor(given: str | Executor) -> Executor:
         msg = f'an executor is one of {", ".join(sorted(EXECUTORS))}; got {given!r}'
         raise ValueError(msg)
     return EXECUTORS[given]
+
+
+def _level(given: Level) -> Level:
+    if given not in LEVELS:
+        msg = f'a level is one of {", ".join(LEVELS)}; got {given!r}'
+        raise ValueError(msg)
+    return given
 
 
 hand_over_runner(Evaluator)

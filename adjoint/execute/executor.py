@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from adjoint.core.node import Node
+from adjoint.passes.pipeline import Level
 
 __all__ = ['Executor', 'Program', 'Task']
 
@@ -21,10 +22,13 @@ class Task:
         The nodes whose values are wanted; one may stand there more than once.
     fed : tuple of Node
         The nodes that get values, in the order of these; nothing behind them is computed.
+    level : {'none', 'bitwise', 'default', 'fast'}
+        Which rewrites a program may apply.
     """
 
     outputs: tuple[Node, ...]
     fed: tuple[Node, ...]
+    level: Level = 'none'
 
 
 class Program(Protocol):

@@ -1,7 +1,7 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -13,6 +13,7 @@ from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import reused
 from adjoint.execute.steps import steps_of
 from adjoint.execute.typed import typed
+from adjoint.passes.pipeline import optimize
 
 __all__ = ['Plan']
 
@@ -49,6 +50,8 @@ class Plan:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
+        if task.level != 'none':
+            made = replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """Which memory each value is computed into: new, that of a dying operand, or that of a dead value."""
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -77,7 +77,7 @@ class _Reuse:
         for group, i in self._death.items():
             self._dying[i].append(group)
         self._free: dict[_Key, list[Node]] = defaultdict(list)
-        self._waiting: dict[Node, None] = {}  # owners in the lists above, oldest first
+        self._waiting: OrderedDict[Node, None] = OrderedDict()  # owners in the lists above, oldest first
         self._live = 0
         self._held = 0
         self._kept_until: dict[Node, int] = {}
@@ -156,8 +156,7 @@ class _Reuse:
     def _evict(self, peak: int) -> None:
         """Give dead values up, the oldest first, until the run holds no more than it may."""
         while self._waiting and self._live + self._held > peak:
-            oldest = next(iter(self._waiting))
-            del self._waiting[oldest]
+            oldest, _ = self._waiting.popitem(last=False)
             self._held -= self._layouts[oldest].bytes
 
     def _bury(self, i: int) -> None:

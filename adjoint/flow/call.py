@@ -30,7 +30,7 @@ class Call(Holder):
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         body: Body = node.attrs['body']
-        return self.typed([y.type for y in body.outputs])
+        return self.typed(node, [y.type for y in body.outputs])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         body: Body = node.attrs['body']

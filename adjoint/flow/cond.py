@@ -37,7 +37,7 @@ class Cond(Holder):
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         branches: tuple[Body, ...] = node.attrs['branches']
         outputs = zip(*(body.outputs for body in branches), strict=True)
-        return self.typed([common_type(y.type for y in alike) for alike in outputs])
+        return self.typed(node, [common_type(y.type for y in alike) for alike in outputs])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         which, *operands = node.inputs

@@ -37,8 +37,11 @@ class Holder(Op):
             return tuple(at.get(i) for i in range(self.outputs))
         return found[0] if self.outputs == 1 else tuple(found)
 
-    def typed(self, items: Sequence[TensorType | None]) -> TensorType | None:
-        """Return the types of the outputs as the type of a node."""
+    def typed(self, node: Node, items: Sequence[TensorType | None]) -> TensorType | None:
+        """Return the types of the outputs that are computed as the type of the node, in their places."""
+        if 'places' in node.attrs:
+            at = dict(zip(node.attrs['places'], items, strict=True))
+            return TensorType(items=tuple(at.get(i) for i in range(self.outputs)))
         return items[0] if self.outputs == 1 else TensorType(items=tuple(items))
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:

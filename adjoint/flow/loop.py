@@ -48,7 +48,7 @@ class WhileLoop(Holder):
         own = operands_of(node, input_types)
         body: Body = node.attrs['body']
         carries = [common_type([t, y.type]) for t, y in zip(own.carries, body.outputs, strict=True)]
-        return self.typed([*carries, TensorType((), torch.int64, torch.device('cpu'))])
+        return self.typed(node, [*carries, TensorType((), torch.int64, torch.device('cpu'))])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         own = operands_of(node, node.inputs)

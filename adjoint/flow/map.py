@@ -51,7 +51,7 @@ class Map(Holder):
         for t, is_batch in zip(input_types, batches, strict=True):
             if is_batch and t.shape:
                 size = t.shape[0] if size is None else size
-        return self.typed([_of_batch(y.type, size) for y in node.attrs['body'].outputs])
+        return self.typed(node, [_of_batch(y.type, size) for y in node.attrs['body'].outputs])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         """Return the pullback of the body, batched; what is the same for all gets the sum."""

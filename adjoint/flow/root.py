@@ -39,7 +39,7 @@ class Root(Holder):
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         body: Body = node.attrs['body']
-        return self.typed([x.type for x in body.inputs[: self.outputs]])
+        return self.typed(node, [x.type for x in body.inputs[: self.outputs]])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         body: Body = node.attrs['body']

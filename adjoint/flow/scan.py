@@ -64,7 +64,7 @@ class Scan(Holder):
             if known is not None and known.shape is not None:
                 known = known._replace(shape=(length, *known.shape))
             found.append(known)
-        return self.typed(found)
+        return self.typed(node, found)
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         cts = [*parts(node, output_grad)]

@@ -19,8 +19,13 @@ from adjoint.interop.custom import CustomCall
 from adjoint.interop.internals import reparametrized, unchecked_distributions
 from adjoint.interop.semantics import Recorder, Semantics, Trail
 from adjoint.interop.sizes import Sizes
+from adjoint.interop.surroundings import refuse_hidden_tensors, refuse_what_has_hooks, surroundings
 
-__all__ = ['Capture', 'Lifted', 'capture', 'lifted']
+__all__ = ['IS_TENSOR', 'Capture', 'Lifted', 'capture', 'lifted']
+
+
+# Stands for a tensor among the results.
+IS_TENSOR = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Capture:
     constants
         The tensors that its `get_attr` nodes name.
     structure
-        Of the result; ``results`` holds what of it is no tensor, and ``None`` where a tensor goes.
+        Of the result; ``results`` holds what of it is no tensor, and ``IS_TENSOR`` where one goes.
     rebound
         The names of the buffers that the program replaced by another tensor, whose new values stand at
         the end of the output.
@@ -120,6 +125,8 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
     UnsupportedOpError
         The program cannot be recorded, or not with its meaning kept; with the line.
     """
+    refuse_what_has_hooks(call.program, {**call.parameters, **call.buffers, **call.tensors})
+    refuse_hidden_tensors(call.leaves, 'an argument')
     sizes = Sizes()
     fixed: Mapping[int, str] = {}
     given = [(t, fixed) for t in (*call.parameters.values(), *call.buffers.values())]
@@ -143,13 +150,14 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
                 result, rebound = call.program(*args, **kwargs), {}
         found, structure = pytree.tree_flatten(result)
         outcome['structure'] = structure
-        outcome['results'] = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in found]
+        refuse_hidden_tensors(found, 'a result')
+        outcome['results'] = [IS_TENSOR if isinstance(leaf, torch.Tensor) else leaf for leaf in found]
         outcome['rebound'] = list(rebound)
         return [leaf for leaf in found if isinstance(leaf, torch.Tensor)] + list(rebound.values())
 
     tracer = make_fx(run, pre_dispatch=True, tracing_mode='real', _allow_non_fake_inputs=True)
     try:
-        with sizes.mode, torch.enable_grad():
+        with sizes.mode, torch.enable_grad(), surroundings(call.program, recorder):
             module = tracer(*fakes)
     except AdjointError:
         raise

@@ -10,7 +10,7 @@ from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
 from adjoint.core.tensor_type import Size, TensorType
-from adjoint.interop.capture import capture, lifted
+from adjoint.interop.capture import IS_TENSOR, capture, lifted
 from adjoint.interop.importer import Importer
 from adjoint.interop.sizes import named_axes
 from adjoint.ops.creation import Variable
@@ -78,7 +78,7 @@ def from_torch(
     arguments = _variables(call.tensors, axes)
     importer = Importer(recording, [*parameters.values(), *buffers.values(), *arguments.values()], seed)
     results = iter(importer.run())
-    outputs = [next(results) if known is None else known for known in recording.results]
+    outputs = [next(results) if known is IS_TENSOR else known for known in recording.results]
     names = [*parameters, *buffers, *arguments]
     updates = {names[i]: node for i, node in importer.written().items()}
     updates |= dict(zip(recording.rebound, results, strict=True))

@@ -117,7 +117,9 @@ class Importer:
                 env[node] = self._called(node, env)
         return []
 
-    def _constant(self, value: torch.Tensor) -> Stored:
+    def _constant(self, value: Any) -> Stored:
+        if not isinstance(value, torch.Tensor):
+            raise self._unsupported(f'a constant of type {type(value).__name__} is not supported')
         if type(value) not in {torch.Tensor, torch.nn.Parameter}:
             raise self._unsupported(
                 'the capture lost track of a tensor, as it does of results that torch.autograd.grad saves: '

@@ -3,6 +3,7 @@
 # pyright: basic, reportAttributeAccessIssue=false
 # ruff: noqa: SLF001
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -15,14 +16,16 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.utils import stateless
 
 __all__ = [
-    'DATA_OF_A_TENSOR', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED', 'OpOverload', 'arguments_of',
-    'decompositions', 'in_functorch', 'node_of', 'numbers_left_open', 'owns_memory', 'position',
-    'reparametrized', 'returns_alias', 'same_memory', 'unchecked_distributions', 'written_by',
+    'DATA_OF_A_TENSOR', 'PACKS_SEQUENCES', 'SCRIPTED', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED',
+    'OpOverload', 'arguments_of', 'compiled_as_written', 'decompositions', 'hooks_of_module',
+    'hooks_of_tensor', 'in_functorch', 'no_fast_path', 'node_of', 'numbers_left_open', 'owns_memory',
+    'position', 'reparametrized', 'returns_alias', 'same_memory', 'unchecked_distributions', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
 DATA_OF_A_TENSOR: Callable[..., Any] = torch.Tensor.data.__get__  # type: ignore[attr-defined]
 SETS_DATA_OF_A_TENSOR: Callable[..., Any] = torch.Tensor.data.__set__  # type: ignore[attr-defined]
+PACKS_SEQUENCES: Callable[..., Any] = torch._VF._pack_padded_sequence
 
 
 def in_functorch() -> bool:
@@ -80,6 +83,36 @@ def unchecked_distributions() -> Generator[None]:
         yield
     finally:
         Distribution.set_default_validate_args(checks)
+
+
+@contextmanager
+def no_fast_path() -> Generator[None]:
+    """Keep layers of attention, within a block, from the kernels that have no derivative."""
+    enabled = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(enabled)
+
+
+def compiled_as_written() -> AbstractContextManager[None]:
+    """Run, within a block, functions that `torch.compile` made as they were written."""
+    config = getattr(sys.modules.get('torch._dynamo'), 'config', None)
+    return nullcontext() if config is None else config.patch(error_on_nested_fx_trace=False)
+
+
+def hooks_of_tensor(value: torch.Tensor) -> bool:
+    """Whether hooks change the gradient by a tensor."""
+    return bool(value._backward_hooks)
+
+
+def hooks_of_module(module: torch.nn.Module) -> bool:
+    """Whether hooks see the gradients by the inputs or outputs of a module."""
+    return bool(module._backward_hooks or module._backward_pre_hooks)
+
+
+SCRIPTED: Sequence[Any] = (torch._C.ScriptFunction, torch._C.ScriptMethod)
 
 
 def numbers_left_open(like: torch.Tensor) -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
 from torch.utils.hooks import RemovableHandle
 
 from adjoint.core.errors import UnsupportedOpError
@@ -15,6 +16,7 @@ from adjoint.core.source import Location, Site, calling_site, location_of
 from adjoint.interop.custom import CustomCall, recorded_functions
 from adjoint.interop.internals import (
     DATA_OF_A_TENSOR,
+    PACKS_SEQUENCES,
     SETS_DATA_OF_A_TENSOR,
     in_functorch,
     position,
@@ -94,9 +96,9 @@ class Recorder:
         if at is not None:
             self.trail.mark(at, self._last, self._running[-1] if self._running else '')
 
-    def where(self) -> Location | str:
-        """Return the line that ran last."""
-        return '' if self._last is None else location_of(self._last)
+    def where(self) -> Location:
+        """Return the line that ran last; that of the import where none did."""
+        return location_of(self._last or calling_site())
 
     def refuse(self, what: str, way_out: str) -> UnsupportedOpError:
         """Return the error for what would change the derivative without a trace in the graph."""
@@ -104,6 +106,9 @@ class Recorder:
             f'{what} inside an imported program: {way_out}\n{location_of(calling_site())}'
         )
 
+
+# Kinds of devices for which a region of autocast may be open.
+_DEVICES = ('cpu', 'cuda')
 
 # Functions of torch that act on autograd from within a program, and what to do instead.
 _REFUSED: Mapping[Callable[..., Any], tuple[str, str]] = {
@@ -114,6 +119,9 @@ _REFUSED: Mapping[Callable[..., Any], tuple[str, str]] = {
     ),
     SETS_DATA_OF_A_TENSOR: (
         'an assignment to .data', 'use copy_ under torch.no_grad()',
+    ),
+    PACKS_SEQUENCES: (
+        'a packed sequence', 'give the padded one to the layer, and mask what it returns',
     ),
 }  # fmt: skip
 
@@ -155,9 +163,25 @@ class Semantics(TorchFunctionMode):
             raise self._recorder.refuse(what, way_out)
         if func in _REFUSED:
             raise self._recorder.refuse(*_REFUSED[func])
+        if any(torch.is_autocast_enabled(device) for device in _DEVICES):
+            what, way_out = 'a region of torch.autocast', 'import without it, or write the casts'
+            raise self._recorder.refuse(what, way_out)
         if func == DATA_OF_A_TENSOR:
             return args[0].detach()
+        out = options.pop('out', None)
         result = REPLACED.get(func, func)(*args, **options)
+        if out is not None:
+            return self._put_into(out, result)
         if func is torch.autograd.grad and not options.get('create_graph', False):
             return tuple(None if g is None else g.detach() for g in result)
         return result
+
+    def _put_into(self, out: Any, result: Any) -> Any:
+        """Write a result into the tensors that the program named for it with ``out=``."""
+        pairs = [*zip(pytree.tree_leaves(out), pytree.tree_leaves(result), strict=True)]
+        for target, value in pairs:
+            if target.shape != value.shape or not torch.can_cast(value.dtype, target.dtype):
+                what = f'out= of {target.dtype} {list(target.shape)} for {value.dtype} {list(value.shape)}'
+                raise self._recorder.refuse(what, 'use the result itself')
+            target.copy_(value)
+        return out

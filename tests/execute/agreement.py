@@ -6,6 +6,7 @@ import torch
 
 import adjoint as ad
 from adjoint.execute.plan import Plan
+from adjoint.passes.pipeline import Level
 
 POISONED = Plan(poison=True, at_first_sight=True, keep_from=0)
 
@@ -26,12 +27,15 @@ def same(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def assert_agrees(
-    nodes: Sequence[ad.Node], values: Mapping[ad.Node, torch.Tensor], executor: Plan = POISONED
+    nodes: Sequence[ad.Node],
+    values: Mapping[ad.Node, torch.Tensor],
+    executor: Plan = POISONED,
+    level: Level = 'none',
 ) -> ad.Evaluator:
     """Fail unless the executor gives what the reference gives, again and again, and leaves all else alone."""
     before = {node: value.clone() for node, value in values.items()}
     wanted = ad.Evaluator(nodes, executor='reference').run(values)
-    evaluator = ad.Evaluator(nodes, executor=executor)
+    evaluator = ad.Evaluator(nodes, executor=executor, optimize=level)
     runs = [evaluator.run(values) for _ in range(3)]
     for results in runs:
         for node, result, reference in zip(nodes, results, wanted, strict=True):

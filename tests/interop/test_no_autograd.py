@@ -1,13 +1,15 @@
 """No gradient path of ours calls torch's autograd: it works with the engine and dual numbers broken."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
 import pytest
 import torch
+from torch.func import grad, jvp
 
 import adjoint as ad
+from tests.interop.test_training import MODELS
 from tests.opinfo import op_db
 from tests.opinfo_claims import full_name, trial
 
@@ -38,6 +40,11 @@ def broken_autograd() -> Iterator[None]:
     """Make every way into torch's autograd raise."""
     with (
         mock.patch.object(torch.autograd.Variable, '_execution_engine', _BrokenEngine()),
+        mock.patch.object(torch.autograd.graph, '_engine_run_backward', _raise),
+        mock.patch.object(torch.autograd, '_engine_run_backward', _raise),
+        mock.patch.object(torch._C._functorch, '_grad_increment_nesting', _raise),
+        mock.patch.object(torch._C._functorch, '_jvp_increment_nesting', _raise),
+        mock.patch.object(torch._VF, '_make_dual', _raise),
         mock.patch.object(torch.autograd, 'grad', _raise),
         mock.patch.object(torch.autograd, 'backward', _raise),
         mock.patch.object(torch.Tensor, 'backward', _raise),
@@ -57,6 +64,41 @@ def test_the_fixture_breaks_autograd() -> None:
         (x * x).sum().backward()
     with pytest.raises(Called):
         torch.autograd.grad((x * x).sum(), x)
+    with pytest.raises(Called):
+        torch.autograd.graph._engine_run_backward(((x * x).sum(),))
+    with pytest.raises(Called), torch.autograd.forward_ad.dual_level():
+        torch.autograd.forward_ad.make_dual(x, x)
+    # As it was imported before: below its name in `torch.func`.
+    with pytest.raises(Called):
+        grad(torch.sin)(torch.ones(()))
+    with pytest.raises(Called):
+        jvp(torch.sin, (torch.ones(()),), (torch.ones(()),))
+
+
+@pytest.mark.usefixtures('broken_autograd')
+@pytest.mark.parametrize(('kind', 'data'), MODELS, ids=[m.__name__ for m, _ in MODELS])
+def test_a_model_is_differentiated_without_autograd(
+    kind: type[torch.nn.Module], data: Callable[[], tuple[torch.Tensor, torch.Tensor]]
+) -> None:
+    torch.manual_seed(0)
+    model, batch = kind().double(), data()
+    graph = ad.from_torch(model, *batch)
+    grads = ad.gradients(graph.outputs, list(graph.parameters.values()))
+    for gradient in ad.Evaluator(grads).run(graph.feed(*batch)):
+        assert not gradient.requires_grad
+        assert gradient.abs().max() > 0
+
+
+@pytest.mark.usefixtures('broken_autograd')
+def test_a_model_of_transformers_is_differentiated_without_autograd() -> None:
+    transformers = pytest.importorskip('transformers')
+    config = transformers.GPT2Config(vocab_size=11, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    model = transformers.GPT2LMHeadModel(config).eval()
+    ids = torch.arange(8)[None]
+    graph = ad.from_torch(model, kwargs={'input_ids': ids, 'labels': ids, 'use_cache': False})
+    grads = ad.gradients(graph.outputs.loss, list(graph.parameters.values()))
+    found = ad.Evaluator(grads).run(graph.feed(input_ids=ids, labels=ids, use_cache=False))
+    assert all(g.isfinite().all() for g in found)
 
 
 @pytest.mark.usefixtures('broken_autograd')

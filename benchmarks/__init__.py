@@ -1,0 +1,1 @@
+"""Measurements: commands to run, not a part of the package."""
