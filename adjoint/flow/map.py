@@ -126,7 +126,8 @@ def _vectorises(node: Node) -> bool:
         if not own.op.vectorises:
             return False
         for value in own.attrs.values():
-            for held in value if isinstance(value, tuple) else (value,):
+            several: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType] of anything
+            for held in several:
                 if isinstance(held, Body):
                     reached += topological_sort(held.outputs)
     return True

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import optree
 
@@ -121,16 +121,17 @@ class ByArguments(Transform):
         return trees[0] if self._single else tuple(trees)
 
 
-def _listed(argnums: object) -> tuple[int, ...]:
+def _listed(argnums: int | Sequence[int]) -> tuple[int, ...]:
     """Return the positions of arguments in a tuple."""
-    listed: Sequence[Any] = argnums if isinstance(argnums, Sequence) else (argnums,)
+    given: Any = argnums  # callers are not type-checked
+    listed = tuple(cast('Sequence[Any]', given)) if isinstance(given, Sequence) else (given,)
     if not all(isinstance(n, int) and not isinstance(n, bool) for n in listed):
         msg = (
             f'argnums is the position of an argument, or a tuple of positions, and got {described(argnums)}'
             f'\n{location_of(calling_site())}'
         )
         raise TensorTypeError(msg)
-    return tuple(listed)
+    return listed
 
 
 class _Program:
