@@ -372,3 +372,11 @@ def test_two_paths_to_one_file_are_no_cycle() -> None:
 )
 def test_planted_shadow_is_found(source: str, expected: list[str]) -> None:
     assert builtin_assignments(source) == expected
+
+
+def test_decisions_are_numbered_once_each_in_name_and_title() -> None:
+    pages = sorted((ROOT / 'docs' / 'decisions').glob('*.md'))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert numbers == [*range(1, len(pages) + 1)]
+    for number, page in zip(numbers, pages, strict=True):
+        assert page.read_text().startswith(f'# {number}. '), page.name

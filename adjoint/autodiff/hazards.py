@@ -74,11 +74,12 @@ class Hazards:
         for node in self._order:
             if node in self._depends:
                 inside = [x for x in node.inputs if x in self._depends]
-                if inside and (self._is_hazard(node) or not found.isdisjoint(inside)):
+                if inside and (self.is_hazard(node) or not found.isdisjoint(inside)):
                     found.add(node)
         return found
 
-    def _is_hazard(self, node: Node) -> bool:
+    def is_hazard(self, node: Node) -> bool:
+        """Whether a partial of the node itself may be infinite or nan."""
         if _has_pole(node):
             return True
         return not _is_affine(node) and any(self.is_suspect(x) for x in (node, *node.inputs))

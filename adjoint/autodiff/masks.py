@@ -22,6 +22,7 @@ from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import sum_to_like
 from adjoint.ops.logic import logical_and, logical_not, logical_or
 from adjoint.ops.masks import any_like
+from adjoint.ops.scatter import masked_fill
 from adjoint.ops.select import where
 from adjoint.ops.several import pack, plus
 
@@ -117,6 +118,11 @@ class Masks:
         found = pullback(node, ct)
         if node.op is where:
             return [self._chosen(c, x, None) for x, c in zip(node.inputs, found, strict=True)]
+        if node.op is masked_fill:
+            return [
+                c if c is None or mask is None or not self._is_carried(x) else Masked(c, mask)
+                for x, c, mask in zip(node.inputs, found, node.op.needs(node, None), strict=True)
+            ]
         matters = self._hazards.near_pole if isinstance(node.op, Elementwise) else self._hazards.far
         if not any(matters(x) for x in node.inputs):
             return [*found]
@@ -135,7 +141,14 @@ class Masks:
         """Pull back through an op that is not entrywise: its operands are known to be needed, or not."""
         masks = node.op.needs(node, self._as_node(ct))
         guarded = self._guarded(node, masks) if isinstance(node.op, Multilinear) else node
-        return self._known(node, pullback(guarded, self.written(ct)), masks)
+        found = pullback(guarded, self.written(ct))
+        if not isinstance(node.op, Multilinear) and self._hazards.is_hazard(node):
+            # The zeros of this cotangent have met a partial that may be infinite already.
+            found = [
+                c if c is None or mask is None or self._hazards.far(x) else self.written(Masked(c, mask))
+                for x, c, mask in zip(node.inputs, found, masks, strict=True)
+            ]
+        return self._known(node, found, masks)
 
     def _guarded(self, node: Node, masks: Sequence[Node | None]) -> Node:
         """Return a product whose operands are zero where no entry of it that counts needs them.

@@ -146,12 +146,12 @@ class Node:
             raise AttributeError(name)
         if name in self.attrs:
             return self.attrs[name]
-        method = table.METHODS.get(name)
+        attribute = table.ATTRIBUTES.get(name)
         own: Any = None if name.startswith('_') else getattr(torch.Tensor, name, None)
         if hasattr(own, '__set__'):  # an attribute of tensors, such as `real`
-            return table.called_on_nodes(own.__get__, self) if method is None else method(self)
-        if method is not None or callable(own):
-            return partial(method or partial(table.called_on_nodes, own), self)
+            return table.called_on_nodes(own.__get__, self) if attribute is None else attribute(self)
+        if callable(own):
+            return partial(table.called_on_nodes, own, self)
         msg = (
             f"node '{self}' of op {self.op.name} has no attribute {name!r}; its attrs are "
             f'{sorted(self.attrs)}\n{self.location}'

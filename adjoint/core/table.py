@@ -1,17 +1,17 @@
-"""What the room of ops hands over to the nodes, once: operators, tensor methods, functions of torch."""
+"""What the room of ops hands over to the nodes, once: operators, attributes, functions of torch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adjoint.core.errors import UnsupportedOpError
 
-__all__ = ['METHODS', 'OPERATORS', 'TORCH_FUNCTIONS', 'called_on_nodes', 'hand_over', 'hand_over_import']
+__all__ = ['ATTRIBUTES', 'OPERATORS', 'TORCH_FUNCTIONS', 'called_on_nodes', 'hand_over', 'hand_over_import']
 
 # By name: ``add`` and so on, and ``constant`` for operands that are not nodes.
 OPERATORS: dict[str, Callable[..., Any]] = {}
 
-# By the name of the tensor method.
-METHODS: dict[str, Callable[..., Any]] = {}
+# By the name of an attribute of tensors that is no method, such as ``real``.
+ATTRIBUTES: dict[str, Callable[..., Any]] = {}
 
 # From a function of torch to what it is on nodes.
 TORCH_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
@@ -19,12 +19,12 @@ TORCH_FUNCTIONS: dict[Callable[..., Any], Callable[..., Any]] = {}
 
 def hand_over(
     operators: Mapping[str, Callable[..., Any]],
-    methods: Mapping[str, Callable[..., Any]],
+    attributes: Mapping[str, Callable[..., Any]],
     torch_functions: Mapping[Callable[..., Any], Callable[..., Any]],
 ) -> None:
     """Take the ops behind what a user writes on nodes; called as the room of ops is imported."""
     OPERATORS.update(operators)
-    METHODS.update(methods)
+    ATTRIBUTES.update(attributes)
     TORCH_FUNCTIONS.update(torch_functions)
 
 

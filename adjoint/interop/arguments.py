@@ -11,7 +11,16 @@ from adjoint.interop.internals import OpOverload, arguments_of, returns_alias, s
 from adjoint.interop.stored import Stored
 from adjoint.ops.extent import size_value
 
-__all__ = ['examples', 'is_view', 'mapped', 'read', 'sizes_as_values', 'tensors_in']
+__all__ = [
+    'default_dtype',
+    'examples',
+    'is_view',
+    'mapped',
+    'read',
+    'resolved',
+    'sizes_as_values',
+    'tensors_in',
+]
 
 # The types of arguments that are calculated with; in others, symbolic sizes stay sizes.
 _CALCULATED = {'Tensor', 'number', 'Scalar', 'Optional[number]', 'Optional[Scalar]', 'float'}
@@ -36,6 +45,11 @@ def read(tree: Any) -> Any:
     return mapped(tree, lambda v: v.read() if isinstance(v, Stored) else v)
 
 
+def resolved(tree: Any, env: Mapping[torch.fx.Node, Any]) -> Any:
+    """Return arguments with what the nodes in them stand for."""
+    return mapped(tree, lambda v: env[v] if isinstance(v, torch.fx.Node) else v)
+
+
 def tensors_in(tree: Any) -> list[Any]:
     """Return the tensors, or the nodes of ours, among arguments, in order."""
     found: list[Any] = []
@@ -52,6 +66,17 @@ def is_view(node: torch.fx.Node) -> bool:
     value: Any = node.meta.get('val')
     own = tensors_in(value)
     return bool(own) and isinstance(theirs, torch.Tensor) and same_memory(own[0], theirs)
+
+
+def default_dtype(
+    overload: OpOverload, node: torch.fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, torch.dtype]:
+    """Return, for what is made of no tensor, the dtype that torch's default was when it was recorded."""
+    value: Any = node.meta.get('val')
+    if node.target is not overload or not isinstance(value, torch.Tensor) or tensors_in((args, kwargs)):
+        return {}
+    is_open = 'dtype' in dict(arguments_of(overload)) and kwargs.get('dtype') is None
+    return {'dtype': value.dtype} if is_open else {}
 
 
 def sizes_as_values(

@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
+from adjoint.interop.control import Mark
 from adjoint.interop.custom import CustomCall
 from adjoint.interop.internals import reparametrized, unchecked_distributions
 from adjoint.interop.semantics import Recorder, Semantics, Trail
@@ -102,6 +103,7 @@ class Capture:
     results: Sequence[Any]
     rebound: Sequence[str]
     calls: Mapping[torch.fx.Node, CustomCall]
+    marks: Mapping[torch.fx.Node, Mark]
     trail: Trail
     sizes: Sizes
 
@@ -172,6 +174,7 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
         outcome['results'],
         outcome['rebound'],
         recorder.calls,
+        recorder.marks,
         recorder.trail,
         sizes,
     )
@@ -207,7 +210,7 @@ def _not_captured(error: Exception, recorder: Recorder) -> UnsupportedOpError:
     if 'data-dependent' in said or 'data dependent' in said or 'unbacked' in said:
         said = (
             f'{said}; the control flow depends on the value of a tensor, which a graph does not follow: '
-            f'use torch.where, or pass what decides it as a Python value'
+            f'use torch.where or torch.cond, or pass what decides it as a Python value'
         )
     return UnsupportedOpError(
         f'the program cannot be captured: {type(error).__name__}: {said}\n{recorder.where()}'

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 import torch.utils.checkpoint
 
-from adjoint.interop.internals import node_of, position
+from adjoint.interop.internals import called_as_they_are, node_of, position
 
 if TYPE_CHECKING:
     from adjoint.interop.semantics import Recorder
@@ -145,7 +145,7 @@ _one_capture = RLock()
 
 @contextmanager
 def recorded_functions(recorder: 'Recorder') -> Generator[None]:
-    """Record the calls of ``torch.autograd.Function`` within the block.
+    """Record the calls of ``torch.autograd.Function``, and of higher-order ops, within the block.
 
     ``apply`` is no function that torch lets others see, so it is replaced while a program is captured: for
     calls of this thread, one capture at a time.
@@ -161,6 +161,7 @@ def recorded_functions(recorder: 'Recorder') -> Generator[None]:
 
         setattr(torch.autograd.Function, 'apply', classmethod(apply))  # noqa: B010 typed as read-only
         try:
-            yield
+            with called_as_they_are(lambda: get_ident() == owner and position() is not None):
+                yield
         finally:
             setattr(torch.autograd.Function, 'apply', original)  # noqa: B010 same

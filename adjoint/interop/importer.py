@@ -14,7 +14,9 @@ from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.core.source import Location, ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
-from adjoint.interop.arguments import examples, is_view, mapped, read, sizes_as_values, tensors_in
+from adjoint.interop.arguments import (
+    default_dtype, examples, is_view, mapped, read, resolved, sizes_as_values, tensors_in,
+)  # fmt: skip
 from adjoint.interop.aten import BUILDERS, MUTATIONS, WRITE_BACK
 from adjoint.interop.capture import Capture
 from adjoint.interop.custom import CustomCall
@@ -26,6 +28,7 @@ from adjoint.interop.internals import (
     owns_memory,
     written_by,
 )  # fmt: skip
+from adjoint.interop.regions import Regions
 from adjoint.interop.stored import Stored, View
 from adjoint.ops.creation import Variable, constant, zeros_like
 from adjoint.ops.custom import custom_gradient
@@ -74,6 +77,7 @@ class Importer:
         self._records_gradients = True
         self._cts = {ct for call in recording.calls.values() for ct in call.cts}
         self._customs: dict[Sequence[torch.fx.Node], tuple[Node, ...]] = {}
+        self._regions = Regions(recording.marks, self._unsupported)
 
     def run(self) -> list[Node]:
         """Return the results of the recording, in order."""
@@ -84,9 +88,12 @@ class Importer:
         outside = ambient_site()
         try:
             found = self._interpret(self._recording.graph, self._recording.constants, self._tensors, enter)
+            outputs = read(found)
+            self._regions.check(outputs)
         finally:
+            self._regions.close()
             leave_sites(outside)
-        return read(found)
+        return outputs
 
     def written(self) -> dict[int, Node]:
         """Return the inputs that the program wrote to, by position, as they are at the end."""
@@ -112,7 +119,7 @@ class Importer:
             elif node.op == 'get_attr':
                 env[node] = self._constant(constants[str(node.target)])
             elif node.op == 'output':
-                return pytree.tree_leaves(_resolved(node.args[0], env), is_leaf=lambda v: v is None)
+                return pytree.tree_leaves(resolved(node.args[0], env), is_leaf=lambda v: v is None)
             else:
                 env[node] = self._called(node, env)
         return []
@@ -132,14 +139,16 @@ class Importer:
         call = self._recording.calls.get(node)
         if call is not None:
             return self._custom(call, env)
+        if node in self._recording.marks:
+            return self._stored(self._regions.read(node, env))
         if node in self._cts:
             known = TensorType.of(node.meta['val'])
             return Stored(Variable('', known.shape, known.dtype, known.device))
         value: Any = node.meta.get('val')
         if isinstance(value, _SYMBOLIC) and target is not torch.ops.aten.item.default:
             return self._recording.sizes.extent(value)
-        args: Any = _resolved(node.args, env)
-        kwargs: Any = _resolved(node.kwargs, env)
+        args: Any = resolved(node.args, env)
+        kwargs: Any = resolved(node.kwargs, env)
         if isinstance(target, OpOverload):
             overload = cast('Any', target)
             return self._overload(overload, node, *sizes_as_values(overload, args, kwargs))
@@ -267,7 +276,7 @@ class Importer:
         builder = _builder(str(overload))
         if builder is None:
             return self._decomposed(overload, node, args, kwargs)
-        options = {**kwargs, **self._default_dtype(overload, node, args, kwargs)}
+        options = {**kwargs, **default_dtype(overload, node, args, kwargs)}
         if _takes_seed(builder):
             options['seed'] = self._seed
             self._seed += 1
@@ -283,17 +292,6 @@ class Importer:
         if node.target is overload:
             self._check(overload, built, node.meta.get('val'))
         return built
-
-    @staticmethod
-    def _default_dtype(
-        overload: OpOverload, node: torch.fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> dict[str, torch.dtype]:
-        """Return, for what is made of no tensor, the dtype that torch's default was when it was recorded."""
-        value: Any = node.meta.get('val')
-        if node.target is not overload or not isinstance(value, torch.Tensor) or tensors_in((args, kwargs)):
-            return {}
-        is_open = 'dtype' in dict(arguments_of(overload)) and kwargs.get('dtype') is None
-        return {'dtype': value.dtype} if is_open else {}
 
     def _check(self, overload: OpOverload, built: Any, value: Any) -> None:
         """See that a builder made what torch says it is."""
@@ -369,11 +367,6 @@ class Importer:
         site = ambient_site()
         line = site[0] if site is not None and isinstance(site[0], Location) else ''
         return UnsupportedOpError(f'{what}\n{line}')
-
-
-def _resolved(tree: Any, env: Mapping[torch.fx.Node, Any]) -> Any:
-    """Return arguments with what the nodes in them stand for."""
-    return mapped(tree, lambda v: env[v] if isinstance(v, torch.fx.Node) else v)
 
 
 def _builder(name: str) -> Callable[..., Any] | None:

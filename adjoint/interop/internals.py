@@ -10,16 +10,18 @@ from typing import Any
 
 import torch
 from torch._decomp import core_aten_decompositions
-from torch._ops import OpOverload
+from torch._higher_order_ops import utils as higher_order
+from torch._ops import HigherOrderOperator, OpOverload
 from torch.distributions import Distribution
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn.utils import stateless
 
 __all__ = [
     'DATA_OF_A_TENSOR', 'PACKS_SEQUENCES', 'SCRIPTED', 'SETS_DATA_OF_A_TENSOR', 'SETS_GRAD_ENABLED',
-    'OpOverload', 'arguments_of', 'compiled_as_written', 'decompositions', 'hooks_of_module',
-    'hooks_of_tensor', 'in_functorch', 'no_fast_path', 'node_of', 'numbers_left_open', 'owns_memory',
-    'position', 'reparametrized', 'returns_alias', 'same_memory', 'unchecked_distributions', 'written_by',
+    'HigherOrderOperator', 'OpOverload', 'arguments_of', 'called_as_they_are', 'compiled_as_written',
+    'decompositions', 'hooks_of_module', 'hooks_of_tensor', 'in_functorch', 'no_fast_path', 'node_of',
+    'numbers_left_open', 'owns_memory', 'position', 'reparametrized', 'returns_alias', 'same_memory',
+    'unchecked_distributions', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -83,6 +85,27 @@ def unchecked_distributions() -> Generator[None]:
         yield
     finally:
         Distribution.set_default_validate_args(checks)
+
+
+def called_as_they_are(is_meant: Callable[[], bool]) -> AbstractContextManager[None]:
+    """Call, within a block, higher-order ops with the functions they are given, which torch would compile."""
+
+    @contextmanager
+    def block() -> Generator[None]:
+        original = higher_order._hop_compile_and_call
+
+        def call(function: Any, args: Any, kwargs: Any = None) -> Any:
+            if not is_meant():
+                return original(function, args, kwargs)
+            return function(*args, **(kwargs or {}))
+
+        higher_order._hop_compile_and_call = call
+        try:
+            yield
+        finally:
+            higher_order._hop_compile_and_call = original
+
+    return block()
 
 
 @contextmanager

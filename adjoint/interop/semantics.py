@@ -1,7 +1,8 @@
 """What a recording of ATen ops alone would lose of a program: lines, modules, and the rules of autograd."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, cast
@@ -13,11 +14,13 @@ from torch.utils.hooks import RemovableHandle
 
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.source import Location, Site, calling_site, location_of
+from adjoint.interop.control import Mark, recorded_call
 from adjoint.interop.custom import CustomCall, recorded_functions
 from adjoint.interop.internals import (
     DATA_OF_A_TENSOR,
     PACKS_SEQUENCES,
     SETS_DATA_OF_A_TENSOR,
+    HigherOrderOperator,
     in_functorch,
     position,
 )  # fmt: skip
@@ -59,6 +62,8 @@ class Recorder:
     def __init__(self, module: torch.nn.Module | None) -> None:
         self.trail = Trail()
         self.calls: dict[torch.fx.Node, CustomCall] = {}
+        self.marks: dict[torch.fx.Node, Mark] = {}
+        self.has_calls = False
         self._module = module
         self._running: list[str] = []
         self._hooks: list[RemovableHandle] = []
@@ -143,6 +148,15 @@ class Semantics(TorchFunctionMode):
         self._functions.__enter__()
         return super().__enter__()
 
+    @contextmanager
+    def _again(self) -> Generator[None]:
+        """See the calls of functions of torch within the block too, while one of them is seen."""
+        super().__enter__()
+        try:
+            yield
+        finally:
+            super().__exit__(None, None, None)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -165,6 +179,11 @@ class Semantics(TorchFunctionMode):
             raise self._recorder.refuse(*_REFUSED[func])
         if any(torch.is_autocast_enabled(device) for device in _DEVICES):
             what, way_out = 'a region of torch.autocast', 'import without it, or write the casts'
+            raise self._recorder.refuse(what, way_out)
+        if isinstance(func, HigherOrderOperator):
+            return recorded_call(self._recorder, func, args, self._again())
+        if func is torch.autograd.grad and self._recorder.has_calls:
+            what, way_out = 'torch.autograd.grad after control flow', 'take gradients of the imported graph'
             raise self._recorder.refuse(what, way_out)
         if func == DATA_OF_A_TENSOR:
             return args[0].detach()

@@ -14,7 +14,7 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import square
 from adjoint.ops.elementwise import Partial, Unary
 from adjoint.ops.exponential import erfc, exp
-from adjoint.ops.reduction import sum_
+from adjoint.ops.reduction import rows_needed, sum_
 from adjoint.ops.step import greater
 from adjoint.ops.trigonometric import tanh
 
@@ -93,6 +93,10 @@ class _AlongDim(Op):
             )
             raise ShapeError(msg)
         return super().infer(node, input_types)
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the rows with a marked entry, as wholes."""
+        return rows_needed(node, mask, node.attrs['dim'])
 
 
 class Softmax(_AlongDim):

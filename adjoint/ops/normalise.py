@@ -10,7 +10,7 @@ from adjoint.core.operand import as_node
 from adjoint.ops.activation import softmax
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
-from adjoint.ops.reduction import mean
+from adjoint.ops.reduction import mean, rows_needed
 
 __all__ = [
     'Fused', 'LayerNorm', 'MatMulLayerNorm', 'MatMulSoftmax', 'layernorm', 'matmul_layernorm',
@@ -57,6 +57,10 @@ class LayerNorm(Op):
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents
         return None if t is None else self._product(node, t)
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the rows with a marked entry, as wholes."""
+        return rows_needed(node, mask, tuple(range(-len(node.attrs['normalized_shape']), 0)))
 
     @staticmethod
     def _product(y: Node, t: Node) -> Node:

@@ -18,8 +18,8 @@ from adjoint.ops.step import eq
 __all__ = [
     'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Dims', 'Logsumexp',
     'Mean', 'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax',
-    'argmin', 'cumsum', 'logsumexp', 'mean', 'reduction_attrs', 'same', 'sum_', 'unmean', 'unreduced',
-    'unsum',
+    'argmin', 'cumsum', 'logsumexp', 'mean', 'reduction_attrs', 'rows_needed', 'same', 'sum_', 'unmean',
+    'unreduced', 'unsum',
 ]  # fmt: skip
 
 Dims: TypeAlias = int | Sequence[int] | None
@@ -83,6 +83,13 @@ class Reduction(Op):
         if mask is None or node.attrs['keepdim'] or node.attrs['dim'] is None:
             return [mask]  # it broadcasts as it is
         return [unreduced(expand_like(mask, node), node)]
+
+
+def rows_needed(node: Node, mask: Node | None, dim: Dims) -> Sequence[Node | None]:
+    """Return the mask of whole rows: what an op that normalises along ``dim`` makes marked entries from."""
+    if mask is None:
+        return [None]
+    return [Node([expand_like(mask, node)], any_, {'dim': dim, 'keepdim': True})]
 
 
 def _like_this(op: Op, y: Node, a: Node) -> Node:

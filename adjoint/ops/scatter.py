@@ -12,6 +12,8 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.index import filled, gather, getitem, index_select, pad_to_like, template_of
 from adjoint.ops.linear import Linear, sum_to_like, to_dtype
+from adjoint.ops.logic import logical_and, logical_not
+from adjoint.ops.masks import any_like
 from adjoint.ops.select import where
 from adjoint.ops.shape import reshape_like
 
@@ -45,6 +47,14 @@ class _Fill(Op):
 
 class MaskedFill(_Fill):
     """``a`` with a number where ``mask`` holds; the two broadcast."""
+
+    drops = True
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return where ``a`` is kept."""
+        a, overwritten = node.inputs
+        kept = logical_not(overwritten)
+        return [any_like(kept if mask is None else logical_and(kept, mask), a), None]
 
     def __call__(self, a: Operand, mask: Operand, value: Operand) -> Node:
         """Build the node; of a ``value`` that is a tensor without axes it is a choice between the two."""

@@ -7,6 +7,7 @@ names are those of our ops; the others, and those whose parameters differ, are w
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import isdatadescriptor
 from typing import Any, NamedTuple
 
 import torch
@@ -25,16 +26,19 @@ from adjoint.ops import (
     cumulative,
     diagonal,
     linear,
+    loss,
     moments,
     ordering,
     reduction,
     scatter_reduce,
     select,
     shape,
+    special,
 )
+from adjoint.ops.embedding import embedding
 from adjoint.ops.index import gather, getitem
 from adjoint.ops.normalise import layernorm
-from adjoint.ops.step import round_
+from adjoint.ops.step import ge, gt, round_
 
 __all__ = ['Extreme', 'connect', 'detach', 'max_', 'min_']
 
@@ -120,18 +124,60 @@ def _reduced(losses: Node, how: str) -> Node:
     return reduction.mean(losses) if how == 'mean' else reduction.sum_(losses)
 
 
-def _mse_loss(x: Operand, target: Operand, reduction: str = 'mean') -> Node:
+def _mse_loss(x: Operand, target: Operand, *, reduction: str = 'mean') -> Node:
     return _reduced(arithmetic.square(arithmetic.sub(x, target)), reduction)
 
 
-def _cross_entropy(logits: Operand, target: Operand, reduction: str = 'mean') -> Node:
-    """Cross-entropy of logits (batch, classes) with class positions (batch)."""
+def _binary_cross_entropy(x: Operand, target: Operand, *, reduction: str = 'mean') -> Node:
+    return _reduced(loss.binary_cross_entropy(x, target), reduction)
+
+
+def _cross_entropy(logits: Operand, target: Operand, *, reduction: str = 'mean') -> Node:
+    """Cross-entropy of logits ``(batch, classes, ...)`` with class positions ``(batch, ...)``."""
     logits, target = as_node(logits, 'cross_entropy'), as_node(target, 'cross_entropy')
     if target.type is not None and target.type.is_differentiable and target.type.dtype is not None:
         msg = f'cross_entropy takes class positions, and got {target.type}\n{target.location}'
         raise UnsupportedOpError(msg)
-    chosen = gather(activation.log_softmax(logits, -1), -1, shape.unsqueeze(target, -1))
-    return _reduced(-shape.squeeze(chosen, -1), reduction)
+    is_vector = logits.type is not None and logits.type.shape is not None and len(logits.type.shape) == 1
+    axis = 0 if is_vector else 1
+    chosen = gather(activation.log_softmax(logits, axis), axis, shape.unsqueeze(target, axis))
+    return _reduced(-shape.squeeze(chosen, axis), reduction)
+
+
+def _embedding(
+    input: Operand,
+    weight: Operand,
+    padding_idx: int | None = None,
+    *,
+    scale_grad_by_freq: bool = False,
+) -> Node:
+    return embedding(weight, input, -1 if padding_idx is None else padding_idx, scale_grad_by_freq)
+
+
+def _polygamma(x: Operand, n: int) -> Node:
+    return special.polygamma(n, x)
+
+
+def _where(a: Operand, condition: Operand, other: Operand) -> Node:
+    return select.where(condition, a, other)
+
+
+def _spread(op: Callable[..., Node]) -> Callable[..., Node]:
+    """Take the parameters of ``std`` and ``var``: the second one may be ``unbiased`` instead of ``dim``."""
+
+    def along(
+        x: Operand,
+        dim: Any = None,
+        unbiased: bool = True,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Node:
+        if isinstance(dim, bool):
+            dim, unbiased = None, dim
+        return op(x, dim, keepdim, int(unbiased) if correction is None else correction)
+
+    return along
 
 
 def _softmax(op: Op) -> Callable[..., Node]:
@@ -220,6 +266,8 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'expand': linear.broadcast_to,
     'float': partial(linear.cast, dtype=torch.float32),
     'getitem': getitem,
+    'greater': gt,
+    'greater_equal': ge,
     'half': partial(linear.cast, dtype=torch.float16),
     'index_reduce': scatter_reduce.index_reduce,
     'kthvalue': ordering.kthvalue,
@@ -248,7 +296,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'log_softmax': _softmax(activation.log_softmax),
     'sort': ordering.sort,
     'stack': shape.stack,
-    'std': moments.std,
+    'std': _spread(moments.std),
     'sub': _scaled(arithmetic.sub),
     'subtract': _scaled(arithmetic.sub),
     'sum': _reduction(reduction.sum_),
@@ -259,10 +307,29 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'trace': diagonal.trace,
     'true_divide': arithmetic.div,
     'type_as': _to,
-    'var': moments.var,
+    'var': _spread(moments.var),
     'view': shape.reshape,
     'view_as': shape.reshape_like,
 }
+
+# Names that torch uses with other parameters in one place; None for what is imported as a program there.
+_SPECIAL_AT: dict[tuple[object, str], Callable[..., Any] | None] = {
+    (F, 'binary_cross_entropy'): _binary_cross_entropy,
+    (F, 'embedding'): _embedding,
+    (F, 'embedding_bag'): None,
+    (F, 'interpolate'): None,
+    (F, 'unfold'): None,
+    (torch, 'eig'): None,
+    (torch, 'embedding_bag'): None,
+    (torch, 'grid_sampler'): None,
+    (torch, 'svd'): None,
+    (torch.Tensor, 'eig'): None,
+    (torch.Tensor, 'polygamma'): _polygamma,
+    (torch.Tensor, 'svd'): None,
+    (torch.Tensor, 'where'): _where,
+}
+
+_ANY = inspect.signature(lambda *_args, **_kwargs: None)
 
 # Operators as torch calls them when a tensor stands on the left of a node.
 _OPERATORS = {
@@ -275,8 +342,10 @@ _OPERATORS = {
 
 def _by_torch_names(op: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
     """Take torch's keywords for the leading operands, and refuse options that the op does not have."""
-    accepted = _parameters(op.__call__ if isinstance(op, Op) else op)
-    defaults = {name: p.default for name, p in _parameters(function).items()}
+    signature = _signature(op.__call__ if isinstance(op, Op) else op)
+    accepted = signature.parameters
+    defaults = {name: p.default for name, p in _signature(function).parameters.items()}
+    called = getattr(function, '__name__', repr(function))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         for keyword in ('input', 'self', 'other', 'tensors'):
@@ -286,35 +355,45 @@ def _by_torch_names(op: Callable[..., Any], function: Callable[..., Any]) -> Cal
             # Python functions of torch pass all of their options on, at their defaults too.
             value = kwargs.pop(keyword)
             if value is not None and value != defaults.get(keyword):
-                name = getattr(function, '__name__', repr(function))
-                msg = f'{name}({keyword}={value!r}) on a node: adjoint has {name} without that option'
+                msg = f'{called}({keyword}={value!r}) on a node: adjoint has {called} without that option'
                 raise UnsupportedOpError(msg)
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            msg = f'{called} on a node: adjoint has it with the parameters {signature}, and {error}'
+            raise UnsupportedOpError(msg) from None
         return op(*args, **kwargs)
 
     return call
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        return dict(inspect.signature(function).parameters)
-    except ValueError:
-        return {}  # built in
+        return inspect.signature(function)
+    except ValueError:  # built in
+        return _ANY
 
 
 def connect(registry: Mapping[str, Op]) -> None:
     """Hand the ops over to the nodes: operators, tensor methods, functions of torch."""
     named: dict[str, Callable[..., Any]] = {**registry, **_SPECIAL}
     functions: dict[Callable[..., Any], Callable[..., Any]] = {}
-    for name, op in {**named, **{k: named[v] for k, v in _OPERATORS.items()}}.items():
+    for name, op in named.items():
         for place in (torch, torch.Tensor, F, torch.special):
             function = getattr(place, name, None)
-            if callable(function):
-                functions.setdefault(function, _by_torch_names(op, function))
+            own = _SPECIAL_AT.get((place, name), op)
+            if callable(function) and own is not None:
+                functions.setdefault(function, _by_torch_names(own, function))
+    for name, meant in _OPERATORS.items():
+        function = getattr(torch.Tensor, name)
+        functions.setdefault(function, _by_torch_names(named[meant], function))
     operators = {
         'add': arithmetic.add, 'sub': arithmetic.sub, 'mul': arithmetic.mul, 'div': arithmetic.div,
         'pow': arithmetic.pow_, 'matmul': contraction.matmul, 'neg': arithmetic.neg, 'abs': arithmetic.abs_,
         'getitem': getitem, 'transpose': shape.transpose, 'constant': creation.constant,
         **{name: registry[name] for name in ('gt', 'ge', 'lt', 'le')},
     }  # fmt: skip
-    methods = {name: op for name, op in named.items() if hasattr(torch.Tensor, name)}
-    hand_over(operators, methods, functions)
+    attributes = {
+        name: op for name, op in named.items() if isdatadescriptor(getattr(torch.Tensor, name, None))
+    }
+    hand_over(operators, attributes, functions)

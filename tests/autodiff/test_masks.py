@@ -284,3 +284,111 @@ def test_a_mask_over_a_deep_chain() -> None:
         y = ad.sin(y)
     (g,) = ad.gradients(ad.where(x > 0, ad.log(y), 0), [x])
     assert count([g]) < 130_000
+
+
+NORMALISED: dict[str, Callable[[Any], Any]] = {
+    'softmax': lambda x: torch.softmax(x, -1),
+    'log_softmax': lambda x: torch.log_softmax(x, -1),
+    'layernorm': lambda x: torch.nn.functional.layer_norm(x, (3,)),
+    'logsumexp': lambda x: torch.logsumexp(x, -1, keepdim=True),
+}
+
+
+@pytest.mark.parametrize('name', NORMALISED)
+def test_rows_that_are_masked_as_wholes_stay_zero_through_what_normalises_them(name: str) -> None:
+    """The gradients of the rows that count are those of these rows alone; the others are 0."""
+    weights = t([[1.0, -2.0, 0.5], [0.3, 0.7, 2.0], [1.5, 0.1, -1.0]])
+    at = t([[3.0, -1.0, 2.0], [0.0, 0.0, 0.0], [0.2, 0.5, -1.5]])
+
+    def scaled(x: Any) -> Any:
+        return NORMALISED[name](x / torch.sqrt((x * x).sum(-1, keepdim=True)))
+
+    def masked(x: Any) -> Any:
+        valid = (x * x).sum(-1, keepdim=True) > 0
+        return (weights * torch.where(valid, scaled(x), 0)).sum()
+
+    def alone(x: Any) -> Any:
+        return (weights[[0, 2]] * scaled(x)).sum()
+
+    counts = at[[0, 2]]
+    wanted = torch.zeros_like(at)
+    wanted[[0, 2]] = torch.func.grad(alone)(counts)
+    torch.testing.assert_close(ad.grad(masked)(at), wanted, rtol=1e-11, atol=1e-12)
+    direction = t([[0.3, 0.1, -0.2], [1.0, 2.0, 3.0], [-0.4, 0.6, 0.1]])
+    again = torch.zeros_like(at)
+    again[[0, 2]] = torch.func.grad(lambda x: (torch.func.grad(alone)(x) * direction[[0, 2]]).sum())(counts)
+    product = ad.grad(lambda x: (ad.grad(masked)(x) * direction).sum())(at)
+    torch.testing.assert_close(product, again, rtol=1e-10, atol=1e-11)
+    torch.testing.assert_close(*ad.hvp(masked, (at,), (direction,)), again, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize('name', NORMALISED)
+def test_rows_of_data_with_holes_are_left_out_of_the_gradient(name: str) -> None:
+    data = t([[3.0, -1.0, 2.0], [NAN, 0.0, 1.0]])
+    weights = t([[1.0, -2.0, 0.5]])
+
+    def masked(w: Any, data: Any) -> Any:
+        valid = torch.isnan(data).sum(-1, keepdim=True) < 1
+        return torch.where(valid, weights * NORMALISED[name](data + w), 0).sum()
+
+    at = t([0.5, 1.0, -1.0])
+    wanted = torch.func.grad(lambda w: (weights * NORMALISED[name](data[:1] + w)).sum())(at)
+    torch.testing.assert_close(ad.grad(masked)(at, data), wanted, rtol=1e-11, atol=1e-12)
+
+
+AT = t([0.0, 0.5, 2.0, -1.0])
+SLOPE, CURVE = t([0.0, 2.0, 0.5, 0.0]), t([0.0, -4.0, -0.25, 0.0])
+
+
+def masked_log(x: Any) -> Any:
+    return torch.where(x > 0, torch.log(x), 0)
+
+
+def scanned_log(x: Any) -> Any:
+    total, _ = ad.scan(lambda c, entry: (c + masked_log(entry), c), t(0.0), x)
+    return total
+
+
+COMPOSED: dict[str, Callable[[], tuple[Any, torch.Tensor]]] = {
+    'grad of vmap': lambda: (ad.grad(lambda x: ad.vmap(masked_log)(x).sum())(AT[None]), SLOPE[None]),
+    'vmap of grad': lambda: (ad.vmap(ad.grad(lambda x: masked_log(x).sum()))(AT[None]), SLOPE[None]),
+    'per example': lambda: (
+        ad.vmap(ad.grad(lambda w, x: masked_log(w * x)), in_axes=(None, 0))(t(2.0), AT),
+        t([0.0, 0.5, 0.5, 0.0]),
+    ),
+    'hessian': lambda: (ad.hessian(lambda x: masked_log(x).sum())(AT), torch.diag(CURVE)),
+    'jvp of vjp': lambda: (
+        ad.jvp(ad.grad(lambda x: masked_log(x).sum()), (AT,), (torch.ones_like(AT),))[1],
+        CURVE,
+    ),
+    'jacobian': lambda: (ad.jacrev(masked_log)(AT), torch.diag(SLOPE)),
+    'sparse': lambda: (ad.jacobian(masked_log, sparse=True)(AT).to_dense(), torch.diag(SLOPE)),
+    'checkpoint': lambda: (ad.grad(lambda x: ad.checkpoint(masked_log)(x).sum())(AT), SLOPE),
+    'cond': lambda: (
+        ad.grad(lambda x: ad.cond(x.sum() > 0, lambda x: masked_log(x).sum(), lambda x: x.sum(), x))(AT),
+        SLOPE,
+    ),
+    'scan': lambda: (ad.grad(scanned_log)(AT), SLOPE),
+    'hessian of scan': lambda: (ad.hessian(scanned_log)(AT), torch.diag(CURVE)),
+    'vmap of grad of scan': lambda: (ad.vmap(ad.grad(scanned_log))(AT[None]), SLOPE[None]),
+    'masked_fill': lambda: (ad.grad(lambda x: torch.log(x).masked_fill(x <= 0, 0.0).sum())(AT), SLOPE),
+    'an overflow that is filled': lambda: (
+        ad.grad(lambda x: torch.exp(1000 * x).masked_fill(x > 0, 0.0).sum())(AT),
+        t([1000.0, 0.0, 0.0, 0.0]),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', COMPOSED)
+def test_masks_hold_in_compositions(name: str) -> None:
+    got, wanted = COMPOSED[name]()
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    'program', [lambda x: masked_log(x).sum(), lambda x: torch.log(x).masked_fill(x <= 0, 0.0).sum()]
+)
+def test_masks_of_imported_programs_hold(program: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    graph = ad.from_torch(program, AT)
+    (got,) = ad.Evaluator(ad.gradients(graph.outputs, [*graph.variables])).run({graph.variables[0]: AT})
+    torch.testing.assert_close(got, SLOPE, rtol=1e-12, atol=1e-12)
