@@ -57,7 +57,8 @@ class Item(Op):
         """Return that entry of the batch, which may have been put together of several nodes."""
         (y,) = input_batches
         assert y is not None  # noqa: S101 one of the operands is a batch
-        entry = slots(y)[node.attrs['position']] if y.op is pack else None
+        position: int = node.attrs['position']
+        entry = slots(y)[position] if y.op is pack else None
         return Node([y], self, node.attrs) if entry is None else entry
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
