@@ -230,3 +230,8 @@ def test_block_that_does_not_run_is_refused() -> None:
 def test_docstrings_of_methods_are_read() -> None:
     source = 'class A:\n    """One."""\n    def f(self):\n        """Two."""\n'
     assert list(docstrings(source)) == [('A', 'One.', 2), ('f', 'Two.', 4)]
+
+
+def test_the_readme_lists_every_page_of_the_guide():
+    readme = (ROOT / 'README.md').read_text()
+    assert [p.name for p in ROOT.glob('docs/guide/*.md') if f'docs/guide/{p.name}' not in readme] == []

@@ -3,12 +3,13 @@
 import ast
 import math
 import operator
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, Self
 
-__all__ = ['Extent', 'extents_of', 'names_in', 'resolved_attrs', 'value_of']
+__all__ = ['Extent', 'HoldsSizes', 'extents_of', 'names_in', 'resolved_attrs', 'value_of']
 
 
 def _either(*conditions: bool) -> bool:
@@ -66,12 +67,28 @@ def value_of(size: str, bindings: Mapping[str, int]) -> Any:
     return eval(code, {'__builtins__': {}}, {**_FUNCTIONS, **{n: bindings[n] for n in names}})  # noqa: S307 arithmetic, with no names but these
 
 
+class HoldsSizes(ABC):
+    """Kind of the values in the attrs of a node that hold nodes, and sizes by name in these."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def extents(self) -> Iterable[Extent]:
+        """Return the sizes by name that nothing inside has a number for."""
+
+    @abstractmethod
+    def with_sizes(self, bindings: Mapping[str, int]) -> Self:
+        """Return the value with numbers in their place."""
+
+
 def _extents_in(value: Any) -> Iterable[Extent]:
     if isinstance(value, Extent):
         yield value
+    elif isinstance(value, HoldsSizes):
+        yield from value.extents()
     elif isinstance(value, tuple):
         for v in value:  # pyright: ignore[reportUnknownVariableType] of anything
-            if isinstance(v, (Extent, tuple, slice)):
+            if isinstance(v, (Extent, HoldsSizes, tuple, slice)):
                 yield from _extents_in(v)
     elif isinstance(value, slice):
         yield from _extents_in((value.start, value.stop, value.step))
@@ -88,6 +105,8 @@ def resolved_attrs(attrs: Mapping[str, Any], bindings: Mapping[str, int]) -> dic
     def resolved(value: Any) -> Any:
         if isinstance(value, Extent):
             return value_of(value, bindings)
+        if isinstance(value, HoldsSizes):
+            return value.with_sizes(bindings) if any(True for _ in value.extents()) else value
         if type(value) is tuple:
             return tuple(resolved(v) for v in value)  # pyright: ignore[reportUnknownVariableType] of anything
         if isinstance(value, slice):

@@ -76,6 +76,10 @@ class Op:
     # Whether the axes of operands in front of these are broadcast, so that some may be missing.
     broadcasts: ClassVar[bool] = False
 
+    # Whether torch has a kernel for a batch of what `compute` calls (torch.func.vmap). Without, a map runs it
+    # example by example and does not try: torch would do the same, and warn.
+    vectorises: ClassVar[bool] = True
+
     # Whether two nodes with the same operands and attrs are one value, so that one can stand for both. Not so
     # of variables, of what is drawn, and of what is told apart on purpose.
     shareable: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import torch
 
-__all__ = ['Location', 'Site', 'calling_site', 'located_at', 'location_of']
+__all__ = ['Location', 'Site', 'add_calling_line', 'calling_site', 'located_at', 'location_of']
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
@@ -142,3 +142,10 @@ def location_of(site: Site) -> Location:
     else:
         start = end = None
     return Location(code.co_filename, line, code.co_name, text, start, end)
+
+
+def add_calling_line(error: Exception) -> None:
+    """Put the user's line at the end of the message of an error that shows no line yet."""
+    message = str(error)
+    if '  File "' not in message:
+        error.args = (f'{message}\n{location_of(calling_site())}',)

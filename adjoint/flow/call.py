@@ -8,6 +8,7 @@ import torch
 from adjoint.autodiff.bodies import pulled_back, pushed_forward
 from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
+from adjoint.flow.batching import every_batched, of_each, together
 from adjoint.flow.holder import Holder, is_moving
 from adjoint.ops.body import Body
 from adjoint.ops.several import items, joined, parts
@@ -51,6 +52,10 @@ class Call(Holder):
         found = called(pushed, [*node.inputs, *(t for t in input_tangents if t is not None)])
         tangents = dict(zip(reached, found, strict=True))
         return joined([tangents.get(i) for i in range(self.outputs)])
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        body = every_batched(node.attrs['body'], input_batches)
+        return together(called(body, of_each(node.inputs, input_batches)))
 
 
 def called(body: Body, operands: Sequence[Node]) -> list[Node]:

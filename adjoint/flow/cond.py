@@ -1,6 +1,6 @@
 """The choice between bodies: only the one that is chosen is run."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -9,10 +9,14 @@ from adjoint.autodiff.bodies import pulled_back, pushed_forward
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
+from adjoint.flow.batching import every_batched, of_each, together, written_out
 from adjoint.flow.holder import Holder, common_type, is_moving
 from adjoint.ops.body import Body
 from adjoint.ops.creation import zeros_like
+from adjoint.ops.select import where
 from adjoint.ops.several import items, joined, parts
+from adjoint.ops.shape import reshape
+from adjoint.ops.step import ge
 
 __all__ = ['Cond', 'chosen']
 
@@ -69,6 +73,19 @@ class Cond(Holder):
         of_outputs = dict(zip(reached, found, strict=True))
         return joined([of_outputs.get(i) for i in range(self.outputs)]) if reached else None
 
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the choice between the bodies on a batch; if each example chooses, all are computed."""
+        which, *operands = node.inputs
+        by_example, *batches = input_batches
+        branches: tuple[Body, ...] = node.attrs['branches']
+        if by_example is not None:
+            found = written_out(_by_entry(branches), node.inputs, input_batches)
+        else:
+            found = chosen(
+                which, [every_batched(body, batches) for body in branches], of_each(operands, batches)
+            )
+        return together(found)
+
     def restricted(self, node: Node, used: Collection[int]) -> Node:
         which, *operands = node.inputs
         branches: tuple[Body, ...] = node.attrs['branches']
@@ -96,6 +113,22 @@ def chosen(which: Node, branches: Sequence[Body], operands: Sequence[Node]) -> t
         return ()
     bodies, used = _trimmed(branches, operands)
     return items(Node([which, *used], Cond(count), {'branches': bodies}))
+
+
+def _by_entry(branches: Sequence[Body]) -> Callable[[Sequence[Node]], list[Node]]:
+    """Return what computes all of the bodies, and chooses from their outputs."""
+
+    def build(given: Sequence[Node]) -> list[Node]:
+        which, *operands = given
+        position = reshape(which, ())
+        first, *others = (body.inline(operands) for body in branches)
+        found = first
+        for i, outputs in enumerate(others, start=1):
+            is_chosen = ge(position, i)
+            found = [where(is_chosen, y, before) for y, before in zip(outputs, found, strict=True)]
+        return found
+
+    return build
 
 
 def _trimmed(branches: Sequence[Body], operands: Sequence[Node]) -> tuple[tuple[Body, ...], list[Node]]:

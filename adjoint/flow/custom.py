@@ -33,6 +33,13 @@ class CustomOp(Op):
         self._gradient = gradient
         self._jvp = jvp
         self._signature = inspect.signature(forward)
+        kinds = {parameter.kind: f'*{name}' for name, parameter in self._signature.parameters.items()}
+        if inspect.Parameter.VAR_POSITIONAL in kinds:
+            msg = (
+                f'{self.name}{self._signature} takes any number of operands, as '
+                f'{kinds[inspect.Parameter.VAR_POSITIONAL]}: a custom_op names each, as its rules do'
+            )
+            raise TensorTypeError(msg)
         functools.update_wrapper(self, forward)
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:

@@ -5,16 +5,23 @@ from typing import Any
 
 import torch
 
+from adjoint.autodiff.batching.bodies import batched_body
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
+from adjoint.flow.batching import batched_step, of_each, together
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.scan import Scan, loop_node
 from adjoint.flow.stacks import check_carries
 from adjoint.flow.steps import Operands, operands_of, present, pushed_step, started
 from adjoint.flow.sweep import CheckpointedScan
+from adjoint.ops.batch import spread
 from adjoint.ops.body import Body
+from adjoint.ops.creation import Variable, constant
+from adjoint.ops.reduction import any_
+from adjoint.ops.select import where
 from adjoint.ops.several import items, joined, parts
+from adjoint.ops.shape import reshape
 
 __all__ = ['WhileLoop', 'looped']
 
@@ -86,6 +93,38 @@ class WhileLoop(Holder):
         )
         rest = iter(found[len(own.carries) :])
         return joined([*(None if t is None else next(rest) for t in moved), None])
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the loop of a batch; if the examples end by themselves, it goes on until all have ended."""
+        own, given = operands_of(node, node.inputs), operands_of(node, input_batches)
+        count = len(own.carries)
+        like = next(b for b in input_batches if b is not None)
+        condition: Body = node.attrs['condition']
+        body, first, _ = batched_step(node.attrs['body'], own.carries, given.carries, given.constants, like)
+        told = [*first, *given.constants]
+        holds, by_example = batched_body(condition, told)
+        constants, options = of_each(own.constants, given.constants), node.attrs['snapshots']
+        if not by_example:
+            found = looped(holds, body, of_each(own.carries, first), constants, options)
+            is_batch = [x is not None for x in first]
+            return together([
+                y if flag else spread(y, like) for y, flag in zip(found, [*is_batch, False], strict=True)
+            ])  # fmt: skip
+        # Each example keeps its carries, and its number of steps, once its condition does not hold.
+        steps = Variable('steps', (), torch.int64)
+        inside = operands_of(node, node.attrs['body'].inputs)
+        inputs = [*inside.carries, steps, *inside.constants]
+        (is_going,) = condition.inline([*inside.carries, *inside.constants])
+        is_going = reshape(is_going, ())
+        after = [*node.attrs['body'].outputs, steps + 1]
+        kept = [where(is_going, y, x) for x, y in zip(inputs, after, strict=False)]
+        every = [spread(x, like) if b is None else b for x, b in zip(own.carries, given.carries, strict=True)]
+        every.append(spread(constant(torch.tensor(0)), like))
+        batches = [*every, *given.constants]
+        step = batched_body(Body(inputs, kept), batches, range(count + 1))[0]
+        going = batched_body(Body(inputs, [is_going]), batches, [0])[0]
+        found = looped(Body(going.inputs, [any_(going.outputs[0])]), step, every, constants, options)
+        return together(found[: count + 1])
 
     def restricted(self, node: Node, used: Collection[int]) -> Node:
         own = operands_of(node, node.inputs)

@@ -1,6 +1,5 @@
 """The map: a body applied to each example of a batch. It batches the ops that have no rule of their own."""
 
-import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.autodiff.bodies import pulled_back, pushed_forward
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.flow.holder import Holder
 from adjoint.ops.batch import spread
@@ -26,7 +26,7 @@ class Map(Holder):
 
     ``attrs['body']`` is on one example; ``attrs['batches']`` tells which operands are batches, along their
     first axis; the others are the same for every example. It runs vectorised where torch can, and example
-    by example elsewhere.
+    by example elsewhere: where ``attrs['vectorises']`` says so, without a try.
     """
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
@@ -38,7 +38,8 @@ class Map(Holder):
         if len(sizes) > 1:
             msg = f'the batches have different sizes, {sizes}: they hold one example each at a time'
             raise ShapeError(f'{msg}\n{node.location}')
-        found = _vectorised(body, batches, input_values) if sizes[0] else None
+        tried = sizes[0] and node.attrs['vectorises']
+        found = _vectorised(body, batches, input_values) if tried else None
         if found is None:
             found = _one_by_one(node, body, batches, input_values, sizes[0])
         return self.valued(node, found)
@@ -118,6 +119,20 @@ def _inlined(
     return [spread(y, like) if b is None else b for y, b in zip(written, found, strict=True)]
 
 
+def _vectorises(node: Node) -> bool:
+    """Whether torch may have kernels for a batch of everything that a node runs, in its bodies too."""
+    reached = [node]
+    for own in reached:  # grows on the way
+        if not own.op.vectorises:
+            return False
+        for value in own.attrs.values():
+            several: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)  # pyright: ignore[reportUnknownVariableType] of anything
+            for held in several:
+                if isinstance(held, Body):
+                    reached += topological_sort(held.outputs)
+    return True
+
+
 def _vectorised(
     body: Body, batches: Sequence[bool], values: Sequence[torch.Tensor]
 ) -> list[torch.Tensor] | None:
@@ -127,10 +142,7 @@ def _vectorised(
         return tuple(body.run(examples))
 
     try:
-        with warnings.catch_warnings():
-            # How torch vectorises, one by one or on copies, is no news of the program.
-            warnings.simplefilter('ignore', UserWarning)
-            found = torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values)
+        found = torch.func.vmap(run, tuple(0 if b else None for b in batches))(*values)
     except (RuntimeError, NotImplementedError, ValueError, TypeError, IndexError):
         # Whatever is wrong with the operands themselves is wrong with one example too.
         return None
@@ -189,7 +201,11 @@ def mapped(node: Node, batches: Sequence[Node | None]) -> Node:
     count = node.op.outputs
     body = Body(inputs, [inner] if count == 1 else items(inner))
     operands = [x if b is None else b for x, b in zip(node.inputs, batches, strict=True)]
-    attrs = {'body': body, 'batches': tuple(b is not None for b in batches)}
+    attrs = {
+        'body': body,
+        'batches': tuple(b is not None for b in batches),
+        'vectorises': _vectorises(inner),
+    }
     return Node(operands, Map(count), attrs)
 
 

@@ -12,11 +12,23 @@ from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import rebuilt
 from adjoint.core.tensor_type import Size, TensorType
 from adjoint.flow.backward import Backward
+from adjoint.flow.batching import (
+    batched_step,
+    of_each,
+    results_of_batch,
+    sequences_first,
+    slices_of,
+    together,
+)
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.stacks import Stacks, check_carries
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
-from adjoint.ops.several import items, joined, parts
+from adjoint.ops.creation import Variable, zeros_like
+from adjoint.ops.linear import cast
+from adjoint.ops.reduction import amax
+from adjoint.ops.select import where
+from adjoint.ops.several import items, joined, parts, slots
 
 __all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
 
@@ -100,6 +112,28 @@ class Scan(Holder):
         )
         rest = iter(found[count:])
         return joined([None if t is None else next(rest) for t in moved])
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the loop of a batch: of as many steps as any example has."""
+        own = operands_of(node, node.inputs)
+        given = sequences_first(operands_of(node, input_batches))
+        if present(given.count):
+            longest, batches = _of_longest(node, operands_of(node, input_batches))
+            at = len(own.carries)
+            found = [y for y in slots(longest.op.batch(longest, batches)) if y is not None]
+            return together([*found[:at], *found[at + 1 :]])
+        body: Body = node.attrs['body']
+        like = next(b for b in input_batches if b is not None)
+        others = [*slices_of(given.sequences), *given.constants]
+        step, first, reached = batched_step(body, own.carries, given.carries, others, like)
+        operands = Operands(
+            of_each(own.carries, first),
+            of_each(own.sequences, given.sequences),
+            of_each(own.constants, given.constants),
+            own.count,
+        )
+        found = scanned(step, operands, **options_of(node))[: self.outputs]
+        return together(results_of_batch(found, len(first), reached, like))
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``scan(init, xs, reverse=True)``: with what steers the loop, where it is not as usual."""
@@ -197,6 +231,29 @@ def with_states(node: Node) -> Node:
     outputs, options = [*body.outputs, *missing], options_of(node)
     op = options['kind'](len(outputs))
     return loop_node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
+
+
+def _of_longest(node: Node, batches: Operands[Node | None]) -> tuple[Node, list[Node | None]]:
+    """Return a loop of as many steps as any example has, which counts them, and the batches of its operands.
+
+    An example has the first of the slices. Beyond these, its carries stay what they are.
+    """
+    own, body = operands_of(node, node.inputs), node.attrs['body']
+    inside = operands_of(node, body.inputs)
+    step, limit = Variable('step', (), torch.int64), variable_like(own.count[0], 'limit')
+    is_own, count = step < limit, len(own.carries)
+    kept = [where(is_own, y, x) for x, y in zip(inside.carries, body.outputs, strict=False)]
+    (counts,) = batches.count
+    assert counts is not None  # noqa: S101 it is why this is asked
+    most = amax(counts)
+    reverse: bool = node.attrs['reverse']
+    inputs = Operands([*inside.carries, step], inside.sequences, [*inside.constants, limit], [])
+    outputs = [*kept, step - 1 if reverse else step + 1, *body.outputs[count:]]
+    first = cast(most - 1 if reverse else zeros_like(most), torch.int64)
+    operands = Operands([*own.carries, first], own.sequences, [*own.constants, own.count[0]], [most])
+    options = options_of(node)
+    made = loop_node(options['kind'](node.op.outputs + 1), Body(inputs.of_body, outputs), operands, options)
+    return made, [*batches.carries, None, *batches.sequences, *batches.constants, counts, None]
 
 
 def steps_of(node: Node, own: Operands[torch.Tensor]) -> int:

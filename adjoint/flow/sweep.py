@@ -7,11 +7,21 @@ from typing import Any, TypeVar
 
 import torch
 
+from adjoint.autodiff.batching.walk import check_mappable
 from adjoint.autodiff.bodies import pulled_back
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.flow.backward import Backward
+from adjoint.flow.batching import (
+    batched_step,
+    of_each,
+    results_of_batch,
+    sequences_first,
+    slices_of,
+    together,
+)
 from adjoint.flow.holder import is_moving
+from adjoint.flow.map import mapped
 from adjoint.flow.revolve import default_snapshots, order
 from adjoint.flow.scan import Scan, loop_node, options_of, scanned, steps_of
 from adjoint.flow.stacks import Stacks, check_carries
@@ -126,6 +136,28 @@ class Sweep(Scan):
         )
         rest = iter(found[count:])
         return joined([None if t is None else next(rest) for t in t_outputs])
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        own, start = _apart(node, node.inputs)
+        given, started_from = _apart(node, input_batches)
+        if present(given.count):
+            check_mappable(node)
+            return mapped(node, input_batches)
+        given = sequences_first(given)
+        like = next(b for b in input_batches if b is not None)
+        slices = slices_of(given.sequences)
+        others = [*slices[: node.attrs['shared']], *given.constants]
+        ahead, states, _ = batched_step(node.attrs['ahead'], start, started_from, others, like)
+        others = [*slices, *given.constants, *states]
+        back, first, reached = batched_step(node.attrs['body'], own.carries, given.carries, others, like)
+        operands = Operands(
+            of_each(own.carries, first),
+            of_each(own.sequences, given.sequences),
+            of_each(own.constants, given.constants),
+            own.count,
+        )
+        found = swept(ahead, back, operands, of_each(start, states), options_of(node))
+        return together(results_of_batch(found, len(first), reached, like))
 
     def restricted(self, node: Node, used: Collection[int]) -> Node:
         own, start = _apart(node, node.inputs)

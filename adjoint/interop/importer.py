@@ -15,7 +15,14 @@ from adjoint.core.node import Node
 from adjoint.core.source import Location, ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.interop.arguments import (
-    default_dtype, examples, is_view, mapped, read, resolved, sizes_as_values, tensors_in,
+    default_dtype,
+    examples,
+    is_view,
+    mapped,
+    read,
+    resolved,
+    sizes_as_values,
+    tensors_in,
 )  # fmt: skip
 from adjoint.interop.aten import BUILDERS, MUTATIONS, WRITE_BACK
 from adjoint.interop.capture import Capture

@@ -137,6 +137,8 @@ class Attention(Op):
     Where all keys are masked the result is 0, and so are the cotangents.
     """
 
+    vectorises = False
+
     name = 'attention'
 
     def __call__(

@@ -45,7 +45,7 @@ class ZerosBetween(Creation):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, b = input_values
         dtype = torch.promote_types(a.dtype, b.dtype)
-        return torch.zeros(*a.shape, *b.shape, dtype=dtype, device=a.device)
+        return torch.zeros((*a.shape, *b.shape), dtype=dtype, device=a.device)
 
 
 class SplitAxis(Linear):

@@ -1,11 +1,12 @@
 """The body: a closed graph as a function of its inputs, which ops that hold a graph apply."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.extent import Extent, HoldsSizes, extents_of, names_in
 from adjoint.core.graph import Runner, runner_of
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
@@ -23,7 +24,7 @@ def variable_like(node: Node, name: str = '') -> Node:
     return Variable(name, known.shape, known.dtype, known.device)
 
 
-class Body:
+class Body(HoldsSizes):
     """A graph that depends on its own inputs alone, held by an op in the attrs of its node.
 
     Immutable, compared by identity, like a node.
@@ -139,6 +140,27 @@ class Body:
         """
         behind = set(topological_sort([self.outputs[i] for i in outputs]))
         return [i for i, x in enumerate(self.inputs) if x in behind]
+
+    def extents(self) -> list[Extent]:
+        """Return the sizes by name that nodes inside hold, and no input has."""
+        sizes = (x.type.shape for x in self.inputs if x.type is not None and x.type.shape is not None)
+        own = names_in(s for shape in sizes for s in shape if isinstance(s, str))
+        held = [e for node in topological_sort(self.outputs) for e in extents_of(node.attrs)]
+        return [e for e in held if not names_in([e]) <= own]
+
+    def with_sizes(self, bindings: Mapping[str, int]) -> 'Body':
+        """Return the body with numbers for the sizes that its nodes hold by name."""
+        made: dict[Node, Node] = {}
+        for node in topological_sort(self.outputs):
+            held = extents_of(node.attrs)
+            is_known = held and names_in(held) <= bindings.keys()
+            sized = node.with_sizes(bindings) if is_known else node
+            inputs = [made[x] for x in node.inputs]
+            if sized is node and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+                made[node] = node
+            else:
+                made[node] = Node.restored(inputs, node.op, dict(sized.attrs), '', node.site, node.type)
+        return Body(self.inputs, [made[y] for y in self.outputs])
 
     def run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the values of the outputs for those of the inputs."""

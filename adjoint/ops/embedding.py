@@ -132,6 +132,8 @@ class BagIndex(Step):
     for each bag and column the number of the row with the largest entry; -1 for an empty bag.
     """
 
+    vectorises = False
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         weight, indices, offsets = input_values
         kind, padding_idx = node.attrs['kind'], node.attrs['padding_idx']

@@ -1,7 +1,7 @@
 """Values that pass as they are, and change what flows back through them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -9,6 +9,7 @@ from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.distance import vector_norm
 from adjoint.ops.linear import Linear, sum_to_like
@@ -17,6 +18,10 @@ from adjoint.ops.select import clamp, maximum
 __all__ = [
     'ClipGradient', 'ScaleGradient', 'clip_gradient', 'reverse_gradient', 'scale_gradient',
 ]  # fmt: skip
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TensorTypeError(f'{message}\n{location_of(calling_site())}')
 
 
 class ScaleGradient(Linear):
@@ -50,8 +55,7 @@ class ScaleGradient(Linear):
         tensor(11.)
         """
         if not isinstance(factor, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-            msg = f'scale_gradient takes a real number as its factor, and got {factor!r}'
-            raise TensorTypeError(msg)
+            _refuse(f'scale_gradient takes a real number as its factor, and got {factor!r}')
         return Node([as_node(x, self.name)], self, {'factor': factor})
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -112,11 +116,12 @@ class ClipGradient(Op):
         tensor([6., 7.])
         """
         if (max_norm is None) == (min is None and max is None):
-            msg = 'clip_gradient takes max_norm, or min and max, and not both'
-            raise TensorTypeError(msg)
+            _refuse('clip_gradient takes max_norm, or min and max, and not both')
+        for bound in (max_norm, min, max):
+            if not isinstance(bound, (int, float, type(None))):  # pyright: ignore[reportUnnecessaryIsInstance] same
+                _refuse(f'clip_gradient takes real numbers as its bounds, and got {bound!r}')
         if max_norm is not None and not max_norm > 0:
-            msg = f'the norm of clip_gradient is a positive number, and got {max_norm!r}'
-            raise TensorTypeError(msg)
+            _refuse(f'the norm of clip_gradient is a positive number, and got {max_norm!r}')
         bounds = {'max_norm': max_norm, 'min': min, 'max': max}
         return Node([as_node(x, self.name)], self, bounds)
 

@@ -227,6 +227,8 @@ class Nanmedian(_WholeMedian):
 class Searchsorted(Step):
     """Where ``values`` would go into a sorted sequence, along its last axis, int64."""
 
+    vectorises = False
+
     def __call__(
         self,
         sorted_sequence: Operand,
@@ -262,6 +264,17 @@ class Searchsorted(Step):
             sequence, values, sorter=sorter, out_int32=node.attrs['out_int32'], right=node.attrs['right']
         )
 
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the op on the whole batch, where the examples have one sequence without further axes."""
+        values = input_batches[1]
+        sequence, _, *sorter = node.inputs
+        known = sequence.type
+        if values is None or any(b is not None for i, b in enumerate(input_batches) if i != 1):
+            return super().batch(node, input_batches)
+        if known is None or known.shape is None or len(known.shape) != 1:
+            return super().batch(node, input_batches)
+        return Node([sequence, values, *sorter], self, node.attrs)
+
 
 class Nonzero(Step):
     """The positions of the entries that are not zero, one a row, int64."""
@@ -273,6 +286,8 @@ class Nonzero(Step):
 
 class Histc(Step):
     """How many entries lie in each of ``bins`` equal intervals from ``min`` to ``max``."""
+
+    vectorises = False
 
     def __call__(self, a: Operand, bins: int = 100, min: float = 0, max: float = 0) -> Node:
         return Node([as_node(a, self.name)], self, {'bins': bins, 'min': min, 'max': max})
@@ -289,6 +304,8 @@ class Bincount(Step):
     -----
     Nothing flows to the weights, as in torch: ``index_add`` sums with a derivative.
     """
+
+    vectorises = False
 
     def __call__(self, a: Operand, weights: Operand | None = None, minlength: int = 0) -> Node:
         given = [a] if weights is None else [a, weights]

@@ -264,6 +264,8 @@ class MaskedPut(Linear):
     The adjoint of :class:`MaskedSelect`.
     """
 
+    vectorises = False
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, mask = input_values
         zeros = torch.zeros_like(like, dtype=a.dtype) * torch.zeros_like(mask)
@@ -276,6 +278,8 @@ class MaskedPut(Linear):
 
 class MaskedScatter(Linear):
     """``a`` with the leading entries of the flattened ``source`` where ``mask``, which broadcasts, holds."""
+
+    vectorises = False
 
     linear_in = (0, 2)
 

@@ -163,6 +163,8 @@ class SegmentIds(Step):
     ``lengths`` are those of the segments, or with ``are_offsets`` where they begin and the last one ends.
     """
 
+    vectorises = False
+
     def __call__(self, lengths: Operand, like: Operand, axis: int, *, are_offsets: bool = False) -> Node:
         attrs = {'axis': axis, 'are_offsets': are_offsets}
         return Node([as_node(lengths, self.name), as_node(like, self.name)], self, attrs)

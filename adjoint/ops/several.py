@@ -53,6 +53,14 @@ class Item(Op):
         position: int = node.attrs['position']
         return None if t is None else slots(t)[position]
 
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return that entry of the batch, which may have been put together of several nodes."""
+        (y,) = input_batches
+        assert y is not None  # noqa: S101 one of the operands is a batch
+        position: int = node.attrs['position']
+        entry = slots(y)[position] if y.op is pack else None
+        return Node([y], self, node.attrs) if entry is None else entry
+
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``y[0]``."""
         return f'{operands[0]}[{node.attrs["position"]}]'

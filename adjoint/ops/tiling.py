@@ -55,6 +55,8 @@ class Unrepeat(Linear):
 class RepeatedIndex(Step):
     """The position ``i`` as often as entry ``i`` of ``repeats`` says: what ``repeat_interleave`` takes."""
 
+    vectorises = False
+
     def __call__(self, repeats: Operand, *, output_size: int | None = None) -> Node:
         return Node([as_node(repeats, self.name)], self, {'output_size': output_size})
 

@@ -7,9 +7,10 @@ import optree
 
 from adjoint.autodiff.reverse import cotangents
 from adjoint.autodiff.seeds import fitting
-from adjoint.core.errors import TensorTypeError
+from adjoint.core.errors import AdjointError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
+from adjoint.core.source import add_calling_line
 from adjoint.ops.body import Body
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import sum_to_like
@@ -67,8 +68,14 @@ class LinearFunction:
         TensorTypeError, ShapeError
             Another structure, or another shape or dtype.
         """
-        tree: Any = operands
-        leaves, structure = optree.tree_flatten(tree)
+        try:
+            return self._applied(operands)
+        except AdjointError as error:
+            add_calling_line(error)
+            raise
+
+    def _applied(self, operands: Any) -> Any:
+        leaves, structure = optree.tree_flatten(operands)
         if structure != self.domain:
             msg = (
                 f'this takes the structure of {self.what}, {_shown(self.domain)}, and got {_shown(structure)}'

@@ -11,6 +11,7 @@ from adjoint.autodiff.gradients import gradients
 from adjoint.autodiff.seeds import fitting
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.wording import described
 from adjoint.ops.linear import alias
 from adjoint.transform.linear import or_zeros, pulled
@@ -255,6 +256,9 @@ def _applied(transform: _Along, primals: Sequence[Any] | None, tangents: Sequenc
     if primals is None and tangents is None:
         return transform
     if primals is None or tangents is None:
-        msg = 'give primals and tangents, or neither to get a function of the two'
+        msg = (
+            f'give primals and tangents, or neither to get a function of the two'
+            f'\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     return transform(primals, tangents)

@@ -10,6 +10,7 @@ import torch
 from adjoint.core.errors import NonDifferentiableError, ShapeError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.wording import described
 
 __all__ = ['name_of', 'outputs_in', 'pair_in', 'scalar_in']
@@ -26,7 +27,7 @@ def name_of(function: Callable[..., Any]) -> str:
     if not callable(function):
         msg = (
             f'a function is differentiated, and {function!r} of type {type(function).__name__} is '
-            f'none; for nodes there is gradients(y, [x])'
+            f'none; for nodes there is gradients(y, [x])\n{location_of(calling_site())}'
         )
         raise TensorTypeError(msg)
     kind = '__name__' if inspect.isbuiltin(function) else '__qualname__'

@@ -2,12 +2,15 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import optree
 
+from adjoint.core.errors import AdjointError, TensorTypeError
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
+from adjoint.core.source import add_calling_line, calling_site, location_of
+from adjoint.core.wording import described
 from adjoint.execute.evaluator import Evaluator
 from adjoint.transform.returned import name_of, pair_in
 from adjoint.transform.stable import stably
@@ -33,7 +36,11 @@ class Transform:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the transform is of the function, at these arguments."""
-        return self._run(self._arguments(args, kwargs))
+        try:
+            return self._run(self._arguments(args, kwargs))
+        except AdjointError as error:
+            add_calling_line(error)
+            raise
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """Return the graph that a call with these arguments runs.
@@ -84,7 +91,7 @@ class ByArguments(Transform):
     def __init__(self, function: Callable[..., Any], argnums: int | Sequence[int], *, has_aux: bool) -> None:
         super().__init__(function)
         self._single = isinstance(argnums, int)
-        self._argnums = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        self._argnums = _listed(argnums)
         self._has_aux = has_aux
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -112,6 +119,19 @@ class ByArguments(Transform):
             for argnum, own in zip(self._argnums, self._positions(arguments), strict=True)
         ]
         return trees[0] if self._single else tuple(trees)
+
+
+def _listed(argnums: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the positions of arguments in a tuple."""
+    given: Any = argnums  # callers are not type-checked
+    listed = tuple(cast('Sequence[Any]', given)) if isinstance(given, Sequence) else (given,)
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in listed):
+        msg = (
+            f'argnums is the position of an argument, or a tuple of positions, and got {described(argnums)}'
+            f'\n{location_of(calling_site())}'
+        )
+        raise TensorTypeError(msg)
+    return listed
 
 
 class _Program:

@@ -10,6 +10,7 @@ from adjoint.autodiff.batching.walk import batched
 from adjoint.core.errors import ShapeError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.tensor_type import Size, TensorType
 from adjoint.core.wording import described
 from adjoint.ops.batch import spread
@@ -34,7 +35,10 @@ class Vectorised(Transform):
     ) -> None:
         super().__init__(function)
         if randomness not in _RANDOMNESS:
-            msg = f'randomness is one of {", ".join(map(repr, _RANDOMNESS))}, and got {randomness!r}'
+            msg = (
+                f'randomness is one of {", ".join(map(repr, _RANDOMNESS))}, and got {randomness!r}'
+                f'\n{location_of(calling_site())}'
+            )
             raise TensorTypeError(msg)
         self._in_axes: Axes = tuple(cast('list[Any]', in_axes)) if isinstance(in_axes, list) else in_axes
         self._out_axes = out_axes

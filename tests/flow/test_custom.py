@@ -129,6 +129,11 @@ def test_a_graph_of_it_is_pickled():
             ad.RuleError,
             'returned 3.0 of type float, and owes nodes',
         ),
+        (
+            lambda: ad.custom_op(lambda *xs: xs[0], gradient=lambda ct, y, *xs: ct),
+            ad.TensorTypeError,
+            r'takes any number of operands, as \*xs: a custom_op names each',
+        ),
     ],
 )  # fmt: skip
 def test_misuse_is_explained(build: Any, kind: type[Exception], message: str):

@@ -260,3 +260,16 @@ def test_torch_is_left_as_it_was() -> None:
     program = lambda x: torch.cond(x.sum() > 0, lambda x: x.sin(), lambda x: x.cos(), (x,))  # noqa: E731
     ad.from_torch(program, x)
     assert torch.equal(program(x), x.sin())
+
+
+def test_a_function_may_use_a_size_by_name_that_none_of_its_operands_has() -> None:
+    def program(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        def branch(y: torch.Tensor) -> torch.Tensor:
+            return scan(lambda c, s: (c * s + x.shape[0], c.clone()), y[0] * 1, y)[0]
+
+        return x.sum() * torch.cond(y.sum() > 0, branch, lambda y: y[0] * 2, (y,))
+
+    graph = ad.from_torch(program, torch.ones(5), torch.ones(2), dynamic_shapes=({0: 'n'}, None))
+    for n in (7, 3):
+        x, y = torch.ones(n), torch.tensor([2.0, 3.0])
+        assert torch.equal(graph(x, y), torch.tensor(n * ((2.0 * 2 + n) * 3 + n)))

@@ -12,7 +12,7 @@ from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.body import Body
 from adjoint.ops.random import Draw
 
-__all__ = ['batched', 'batched_behind']
+__all__ = ['batched', 'batched_behind', 'check_mappable']
 
 # What a walk says of random values holds for those that it starts: of what an op is made of, or holds.
 _randomness: ContextVar[Randomness] = ContextVar('_randomness', default='error')
@@ -113,6 +113,19 @@ def _batch(node: Node, given: Sequence[Node | None], batches: Mapping[Node, Node
         if hidden is not None:
             raise undecided(hidden) if randomness == 'error' else inseparable(hidden)
     return node.op.batch(node, given) if depends else None
+
+
+def check_mappable(node: Node) -> None:
+    """See that the op of a node can be applied to each example, though it has a rule of its own.
+
+    Raises
+    ------
+    UnsupportedOpError
+        Its bodies draw, and would draw the same for every example.
+    """
+    hidden = next(_draws_in(node.attrs), None)
+    if hidden is not None and _randomness.get() == 'different':
+        raise inseparable(hidden)
 
 
 def _draws_in(attrs: Mapping[str, Any]) -> Iterator[Node]:
