@@ -1,7 +1,7 @@
 """Remainders, and the parts of a floating number: sign, mantissa, exponent, neighbour."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -110,7 +110,7 @@ class Nextafter(Binary):
 def _ldexp(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     # torch gives its result the shape of the first operand before that of both, and warns.
     if a.ndim and b.ndim:
-        shape = torch.broadcast_shapes(a.shape, b.shape)
+        shape = cast('torch.Size', torch.broadcast_shapes(a.shape, b.shape))
         a, b = a.expand(shape), b.expand(shape)
     return torch.ldexp(a, b)
 
