@@ -109,7 +109,7 @@ DENSITIES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 @pytest.mark.parametrize('name', DENSITIES)
 def test_distributions_are_imported_without_their_checks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # torch's own compiler switches the checks off for good when it first runs, as another test may have made it.
+    # torch's compiler switches the checks off for good when it first runs: in another test, perhaps.
     monkeypatch.setattr(distributions.Distribution, '_validate_args', True)
     agrees_with_torch(DENSITIES[name], X, spread(5, 3, seed=1))
     with pytest.raises(ValueError, match='constraint'):
