@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.graph import hand_over_runner
+from adjoint.core.graph import Stepper, hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.execute.executor import Executor, Task
@@ -136,6 +136,14 @@ class Evaluator:
         run = programs.run
         return lambda values: run([values[i] for i in places])
 
+    def stepper(self, inputs: Sequence[Node]) -> Stepper:
+        """Return the run as part of another computation, as a function of the values of these nodes.
+
+        It gives the program of the values beside the results, if there is one. Values that are laid out
+        alike (in shape, strides, dtype and device) can go to the program itself, unseen.
+        """
+        return self._programs_in_order(tuple(inputs)).step
+
     def program(self, input_values: Mapping[Node, torch.Tensor]) -> str:
         """Return the program that a run with values like these executes, as text.
 
@@ -207,7 +215,11 @@ class Evaluator:
     def _programs_of(self, given: Iterable[Node]) -> Programs:
         """Return the programs for values of these nodes, without those that do not matter."""
         position = self._position
-        fed = tuple(sorted((node for node in given if node in position), key=position.__getitem__))
+        return self._programs_in_order(
+            tuple(sorted((node for node in given if node in position), key=position.__getitem__))
+        )
+
+    def _programs_in_order(self, fed: tuple[Node, ...]) -> Programs:
         found = self._by_nodes.get(fed)
         if found is None:
             needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
