@@ -24,11 +24,14 @@ class Task:
         The nodes that get values, in the order of these; nothing behind them is computed.
     level : {'none', 'bitwise', 'default', 'fast'}
         Which rewrites a program may apply.
+    budget : int, optional
+        How many bytes a program may take beside the given values.
     """
 
     outputs: tuple[Node, ...]
     fed: tuple[Node, ...]
     level: Level = 'none'
+    budget: int | None = None
 
 
 class Program(Protocol):

@@ -35,10 +35,15 @@ def forecast(task: Task, executor: Plan, given: Mapping[Node, Given], sizes: Map
         A shape or dtype is not known.
     UnsupportedOpError
         The size of a value depends on the data.
+    BudgetError
+        The task has a budget, and nothing fits in it.
     """
     prober = Prober()
     values = stand_ins(task.fed, given, sizes, prober)
-    made = specialized(task, values, sizes_of(task.fed, values))
+    numbers = sizes_of(task.fed, values)
+    if task.budget is not None:
+        return executor.budgeted(task, values, numbers, prober).memory
+    made = specialized(task, values, numbers)
     known = foreseen(made, values, prober)
     plan, lines = executor.written(made, known.facts)
     return walked(made, plan, lines, known, prober)

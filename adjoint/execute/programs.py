@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.errors import UnsupportedOpError
 from adjoint.execute.executor import Executor, Program, Task
 from adjoint.execute.feed import as_tensor, sizes_of
 from adjoint.execute.recent import Recent
@@ -17,6 +18,11 @@ __all__ = ['Programs']
 _LIMIT = 64
 
 _REFERENCE = Reference()
+
+_NO_BUDGET = (
+    'a memory budget is kept for plain strided tensors, outside autocast, transforms of torch.func and modes '
+    'that watch the calls: leave memory_budget out here'
+)
 
 
 class Programs:
@@ -78,7 +84,8 @@ class Programs:
         sizes = None if signature is None else self._sizes.get(signature)
         if sizes is None:
             sizes = sizes_of(self.task.fed, values)
-            if signature is not None and not self._executor.at_first_sight:
+            has_budget = self.task.budget is not None
+            if signature is not None and not (self._executor.at_first_sight or has_budget):
                 self._sizes.put(signature, sizes)
                 signature = None
         return self._prepared(values, signature, sizes)[1]
@@ -88,6 +95,8 @@ class Programs:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Return a program and its first results; the reference's where there is no signature."""
         if signature is None:
+            if self.task.budget is not None:
+                raise UnsupportedOpError(_NO_BUDGET)
             return _REFERENCE.prepare(self.task, values, sizes)
         program, results = self._executor.prepare(self.task, values, sizes)
         return self._programs.put(signature, program), results
