@@ -10,7 +10,7 @@ from adjoint.core.graph import hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.execute.executor import Executor, Task
-from adjoint.execute.feed import check_keys, missing
+from adjoint.execute.feed import check_keys, missing, names_sizes, naming
 from adjoint.execute.plan import Plan
 from adjoint.execute.programs import Programs
 from adjoint.execute.recent import Recent
@@ -163,16 +163,19 @@ class Evaluator:
     def _programs_of(self, given: Iterable[Node]) -> Programs:
         """Return the programs for values of these nodes, without those that do not matter."""
         position = self._position
+        given = list(given)
         fed = tuple(sorted((node for node in given if node in position), key=position.__getitem__))
-        found = self._by_nodes.get(fed)
+        sized = tuple(node for node in given if node not in position and names_sizes(node))
+        found = self._by_nodes.get(fed + sized)
         if found is None:
             needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
             lacking = [node for node in needed if node.op is placeholder and node not in fed]
             if lacking:
                 raise missing(lacking)
-            found = self._by_nodes.put(
-                fed, Programs(Task(tuple(self.eval_nodes), fed, self._level), self._executor)
-            )
+            # What is used for nothing but a size by name is behind no node.
+            fed_too = naming(needed, fed, sized)
+            task = Task(tuple(self.eval_nodes), fed + fed_too, self._level)
+            found = self._by_nodes.put(fed + sized, Programs(task, self._executor))
         return found
 
 
