@@ -1,6 +1,6 @@
 """What torch says of the shape of a result, against what our inference says."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -35,6 +35,6 @@ def refined(built: Any, value: torch.Tensor, sizes: Sizes) -> Any:
     if not isinstance(built, Node) or built.type is None or None not in (built.type.shape or ()):
         return built
     try:
-        return reshape(built, [sizes.extent(size) for size in value.shape])
+        return reshape(built, [cast('int', sizes.extent(size)) for size in value.shape])
     except UnsupportedOpError:  # how many entries are selected, say, which only the run knows
         return built
