@@ -1,19 +1,20 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from adjoint.core.errors import AdjointError
+from adjoint.core.tensor_type import TensorType
 from adjoint.execute.executor import Program, Task
 from adjoint.execute.facts import Facts, layout_of
 from adjoint.execute.program import PlannedProgram
 from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import reused
 from adjoint.execute.steps import steps_of
-from adjoint.execute.typed import typed
 from adjoint.passes.pipeline import optimize
+from adjoint.passes.specialize import specialized
 
 __all__ = ['Plan']
 
@@ -45,13 +46,11 @@ class Plan:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Run the typed graph, and write its program."""
         try:
-            made = typed(task, values, sizes)
+            made = _typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
-        if task.level != 'none':
-            made = replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():
@@ -59,3 +58,11 @@ class Plan:
         plan = steps_of(made, facts)
         lines = reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
         return PlannedProgram(made, plan, lines, poison=self.poison), results
+
+
+def _typed(task: Task, values: Sequence[torch.Tensor]) -> Task:
+    """Return the task with the types of values, optimised."""
+    types = {node: TensorType.of(value) for node, value in zip(task.fed, values, strict=True)}
+    nodes, variables = specialized(task.outputs, types, final=True)
+    outputs = nodes if task.level == 'none' else optimize(nodes, task.level, final=True)
+    return Task(tuple(outputs), tuple(variables.get(node, node) for node in task.fed))
