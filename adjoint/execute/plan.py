@@ -6,15 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from adjoint.core.errors import AdjointError
-from adjoint.core.tensor_type import TensorType
 from adjoint.execute.executor import Program, Task
 from adjoint.execute.facts import Facts, layout_of
 from adjoint.execute.program import PlannedProgram
 from adjoint.execute.reference import Schedule
-from adjoint.execute.reuse import reused
-from adjoint.execute.steps import steps_of
-from adjoint.passes.pipeline import optimize
-from adjoint.passes.specialize import specialized
+from adjoint.execute.reuse import Line, reused
+from adjoint.execute.steps import Steps, steps_of
+from adjoint.execute.typed import typed
 
 __all__ = ['Plan']
 
@@ -46,7 +44,7 @@ class Plan:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Run the typed graph, and write its program."""
         try:
-            made = _typed(task, values)
+            made = typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
@@ -55,14 +53,10 @@ class Plan:
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():
             results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
-        plan = steps_of(made, facts)
-        lines = reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+        plan, lines = self.written(made, facts)
         return PlannedProgram(made, plan, lines, poison=self.poison), results
 
-
-def _typed(task: Task, values: Sequence[torch.Tensor]) -> Task:
-    """Return the task with the types of values, optimised."""
-    types = {node: TensorType.of(value) for node, value in zip(task.fed, values, strict=True)}
-    nodes, variables = specialized(task.outputs, types, final=True)
-    outputs = nodes if task.level == 'none' else optimize(nodes, task.level, final=True)
-    return Task(tuple(outputs), tuple(variables.get(node, node) for node in task.fed))
+    def written(self, made: Task, facts: Facts) -> tuple[Steps, list[Line]]:
+        """Write the steps of a typed task, each with its memory."""
+        plan = steps_of(made, facts)
+        return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
