@@ -62,7 +62,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference', optimize: Level = 'none'
+        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'none'
     ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
@@ -156,7 +156,7 @@ class Evaluator:
         --------
         >>> import torch, adjoint as ad
         >>> x = ad.Variable('x')
-        >>> text = ad.Evaluator([ad.sin(x) * x], executor='plan').program({x: torch.ones(3)})
+        >>> text = ad.Evaluator([ad.sin(x) * x]).program({x: torch.ones(3)})
         >>> [line.split('#')[0].strip() for line in text.splitlines() if line.strip()[0] != '#']
         ['def program(values):', '(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
         """

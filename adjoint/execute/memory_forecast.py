@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from adjoint.core.node import Node
 from adjoint.execute.cost_meter import Prober
 from adjoint.execute.executor import Task
-from adjoint.execute.feed import sizes_of
 from adjoint.execute.memory import Memory
 from adjoint.execute.memory_facts import foreseen
 from adjoint.execute.memory_signature import Given, stand_ins
 from adjoint.execute.memory_walk import walked
-from adjoint.execute.plan import Plan, specialized
+from adjoint.execute.plan import Plan
+from adjoint.execute.typed import typed
 
 __all__ = ['forecast']
 
@@ -38,7 +38,7 @@ def forecast(task: Task, executor: Plan, given: Mapping[Node, Given], sizes: Map
     """
     prober = Prober()
     values = stand_ins(task.fed, given, sizes, prober)
-    made = specialized(task, values, sizes_of(task.fed, values))
+    made = typed(task, values)
     known = foreseen(made, values, prober)
     plan, lines = executor.written(made, known.facts)
     return walked(made, plan, lines, known, prober)

@@ -1,7 +1,7 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -13,9 +13,8 @@ from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import Line, reused
 from adjoint.execute.steps import Steps, steps_of
 from adjoint.execute.typed import typed
-from adjoint.passes.pipeline import optimize
 
-__all__ = ['Plan', 'specialized']
+__all__ = ['Plan']
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Plan:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Run the typed graph, and write its program."""
         try:
-            made = specialized(task, values, sizes)
+            made = typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
@@ -61,17 +60,3 @@ class Plan:
         """Write the steps of a typed task, each with its memory."""
         plan = steps_of(made, facts)
         return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
-
-
-def specialized(task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]) -> Task:
-    """Return the task with the types of values, rewritten at its level.
-
-    Raises
-    ------
-    AdjointError
-        An op refuses operands of these types.
-    """
-    made = typed(task, values, sizes)
-    if task.level == 'none':
-        return made
-    return replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))
