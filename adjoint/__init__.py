@@ -27,7 +27,9 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
+from adjoint.execute.cost import Rates, measured_rates
 from adjoint.execute.evaluator import Evaluator
+from adjoint.execute.memory import Memory
 from adjoint.flow.custom import CustomOp, custom_op
 from adjoint.flow.map import Map
 from adjoint.ops import registry
@@ -137,6 +139,7 @@ __all__ = [
     'MatMulOp',
     'MatMulSoftmaxOp',
     'MeanOp',
+    'Memory',
     'MissingInputError',
     'MulByConstOp',
     'MulOp',
@@ -148,6 +151,7 @@ __all__ = [
     'Op',
     'PlaceholderOp',
     'PowerOp',
+    'Rates',
     'ReLUOp',
     'Reduction',
     'RuleError',
@@ -263,6 +267,7 @@ __all__ = [
     'max',
     'maximum',
     'mean',
+    'measured_rates',
     'min',
     'minimum',
     'mul',

@@ -5,12 +5,21 @@ import torch
 
 import adjoint as ad
 from tests import mutate
+from tests.mutation import breaking
+from tests.ops.cases import CASES, Case
 
 
 def run(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
     """The exit status, and the lines that were printed."""
     status = mutate.main([*options, '--workers', '1'])
     return status, capsys.readouterr().out.splitlines()
+
+
+def only(monkeypatch: pytest.MonkeyPatch, name: str, case: Case) -> None:
+    """Leave one case in the battery."""
+    for other in list(CASES):
+        monkeypatch.delitem(CASES, other)
+    monkeypatch.setitem(CASES, name, case)
 
 
 def test_mutants_of_a_right_rule_are_killed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,7 +47,7 @@ def test_cotangents_are_swapped_words_left_out_and_nothing_made_to_flow(
 
 
 def test_survivor_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mutate, 'FACTOR', 1 + 2e-16)
+    monkeypatch.setattr(breaking, 'FACTOR', 1 + 2e-16)
     status, lines = run(capsys, '--only', 'Sin.')
     assert status == 1
     assert lines == ['killed 2 of 3 mutants', '  ALIVE Sin.partial: factor 1 + 1e-7']
@@ -47,8 +56,7 @@ def test_survivor_is_reported(capsys: pytest.CaptureFixture[str], monkeypatch: p
 def test_equivalent_mutant_is_listed_and_not_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = {name: case for name, case in mutate.CASES.items() if name == 'add/repeated'}
-    monkeypatch.setattr(mutate, 'CASES', few)
+    only(monkeypatch, 'add/repeated', CASES['add/repeated'])
     status, lines = run(capsys, '--only', 'Add.partials')
     assert status == 0
     assert lines == [
@@ -60,16 +68,15 @@ def test_equivalent_mutant_is_listed_and_not_counted(
 def test_battery_that_fails_unbroken_stops_the_run(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = mutate.Case(ad.sin, mutate.CASES['sin'].samples, torch.cos)
-    monkeypatch.setattr(mutate, 'CASES', {'sin': wrong})
+    only(monkeypatch, 'sin', Case(ad.sin, CASES['sin'].samples, torch.cos))
     assert run(capsys, '--only', 'Sin.') == (1, ['the battery fails unbroken: sin'])
 
 
 def test_rule_that_no_case_uses_is_reported(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mutate, 'CASES', {'sin': mutate.CASES['sin']})
-    monkeypatch.setattr(mutate, 'classes', lambda: [type(ad.sin), type(ad.cos)])
+    only(monkeypatch, 'sin', CASES['sin'])
+    monkeypatch.setattr(breaking, 'classes', lambda: [type(ad.sin), type(ad.cos)])
     status, lines = run(capsys)
     assert status == 1
     assert lines[-1] == '  used by no case: Cos.partial'
@@ -82,7 +89,7 @@ def test_rules_are_whole_again_after_a_run(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_every_rule_is_stated_by_a_class_of_ours() -> None:
-    names = [f'{cls.__qualname__}.{fact}' for cls, fact in mutate.rules()]
+    names = [f'{cls.__qualname__}.{fact}' for cls, fact in breaking.rules()]
     assert len(names) == len(set(names))
     assert {'Sin.partial', 'Add.partials', 'Sum.adjoint', 'MatMul.gradient', 'Where.jvp'} <= set(names)
     assert set(mutate.UNUSED) <= set(names)

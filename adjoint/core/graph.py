@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch.utils import _pytree as pytree
@@ -11,7 +11,13 @@ from adjoint.core.errors import ShapeError, TensorTypeError
 from adjoint.core.extent import value_of
 from adjoint.core.node import Node
 
-__all__ = ['Graph', 'Runner', 'hand_over_runner', 'runner_of']
+__all__ = ['Graph', 'Run', 'Runner', 'Stepper', 'hand_over_runner', 'runner_of']
+
+
+# From the values of some nodes to those of others.
+Run: TypeAlias = Callable[[Sequence[torch.Tensor]], list[torch.Tensor]]
+# Such a run, which also gives what can take its place for values that are laid out alike, if anything can.
+Stepper: TypeAlias = Callable[[Sequence[torch.Tensor]], tuple[list[torch.Tensor], Run | None]]
 
 
 class Runner(Protocol):
@@ -23,6 +29,10 @@ class Runner(Protocol):
 
     def run_in_place(self, input_values: Mapping[Node, torch.Tensor], /) -> list[torch.Tensor]:
         """Return the values of the nodes, computed as a part of what another node computes."""
+        ...
+
+    def stepper(self, inputs: Sequence[Node], /) -> Stepper:
+        """Return that as a function of the values of these nodes."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The compiled executor: a graph given to Inductor as one program, and called without guards or wrappers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
@@ -18,7 +18,6 @@ from adjoint.execute.internals import set_records
 from adjoint.execute.plan import Plan
 from adjoint.execute.reference import Schedule
 from adjoint.execute.typed import typed
-from adjoint.passes.pipeline import optimize
 
 __all__ = ['Compiled']
 
@@ -60,13 +59,11 @@ class Compiled:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Compile what can be compiled; the first results are the reference's."""
         try:
-            made = typed(task, values, sizes)
+            made = typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
-        if task.level != 'none':
-            made = replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))
         if any(node.op.outputs > 1 for node in made.outputs):
             return self.kept.prepare(task, values, sizes)
         division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)

@@ -2,18 +2,22 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
 from adjoint.core.errors import TensorTypeError
-from adjoint.core.graph import hand_over_runner
+from adjoint.core.graph import Stepper, hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.execute.auto import Auto
 from adjoint.execute.compiled import Compiled
 from adjoint.execute.cudagraph import CudaGraph
 from adjoint.execute.executor import Executor, Task
-from adjoint.execute.feed import check_keys, missing
+from adjoint.execute.feed import check_keys, missing, names_sizes, naming
+from adjoint.execute.memory import Memory
+from adjoint.execute.memory_forecast import forecast
+from adjoint.execute.memory_signature import Given
 from adjoint.execute.plan import Plan
 from adjoint.execute.programs import Programs
 from adjoint.execute.recent import Recent
@@ -32,6 +36,8 @@ EXECUTORS: Mapping[str, Executor] = MappingProxyType(
         'reference': Reference(),
     }
 )
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 # How many ways to feed its nodes an evaluator remembers.
 _WAYS = 64
@@ -69,7 +75,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, eval_nodes: Sequence[Node], executor: str | Executor = 'reference', optimize: Level = 'none'
+        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'none'
     ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
@@ -143,6 +149,14 @@ class Evaluator:
         run = programs.run
         return lambda values: run([values[i] for i in places])
 
+    def stepper(self, inputs: Sequence[Node]) -> Stepper:
+        """Return the run as part of another computation, as a function of the values of these nodes.
+
+        It gives the program of the values beside the results, if there is one. Values that are laid out
+        alike (in shape, strides, dtype and device) can go to the program itself, unseen.
+        """
+        return self._programs_in_order(tuple(inputs)).step
+
     def program(self, input_values: Mapping[Node, torch.Tensor]) -> str:
         """Return the program that a run with values like these executes, as text.
 
@@ -155,7 +169,7 @@ class Evaluator:
         --------
         >>> import torch, adjoint as ad
         >>> x = ad.Variable('x')
-        >>> text = ad.Evaluator([ad.sin(x) * x], executor='plan').program({x: torch.ones(3)})
+        >>> text = ad.Evaluator([ad.sin(x) * x]).program({x: torch.ones(3)})
         >>> [line.split('#')[0].strip() for line in text.splitlines() if line.strip()[0] != '#']
         ['def program(values):', '(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
         """
@@ -180,6 +194,44 @@ class Evaluator:
         programs = self._programs_for(input_values)
         return programs.program([input_values[node] for node in programs.task.fed]).state
 
+    def memory(self, given: Mapping[Node, Given] = _NOTHING, sizes: Mapping[str, int] = _NOTHING) -> Memory:
+        """Return how much memory a run takes, when, and for which lines; nothing is computed.
+
+        Parameters
+        ----------
+        given : mapping of Node, optional
+            For variables, or inner nodes, that get a value: its ``(shape, dtype)``, its type, or a tensor
+            like it. Variables whose own type says it can be left out.
+        sizes : mapping of str to int, optional
+            Numbers for the sizes that types name.
+
+        Returns
+        -------
+        Memory
+            Of the program that ``executor='plan'`` runs, from its second run with a signature on. Its text
+            is a table of what is alive at the peak, and of what takes the time.
+
+        Raises
+        ------
+        TensorTypeError
+            The shape or dtype of a variable is not known.
+        UnsupportedOpError
+            The size of a value depends on the data.
+
+        Examples
+        --------
+        >>> import torch, adjoint as ad
+        >>> x = ad.Variable('x')
+        >>> y = ad.sum(ad.exp(x @ x))
+        >>> ad.Evaluator([y]).memory({x: ((100, 100), torch.float32)}).peak_bytes
+        40004
+        """
+        check_keys(given)
+        needed = topological_sort(self.eval_nodes, behind=frozenset(given))
+        variables = (node for node in needed if node.op is placeholder)
+        executor = self._executor if isinstance(self._executor, Plan) else Plan()
+        return forecast(self._programs_of([*given, *variables]).task, executor, given, sizes)
+
     def _programs_for(self, input_values: Mapping[Node, torch.Tensor]) -> Programs:
         try:
             keys = tuple(input_values)
@@ -194,16 +246,22 @@ class Evaluator:
     def _programs_of(self, given: Iterable[Node]) -> Programs:
         """Return the programs for values of these nodes, without those that do not matter."""
         position = self._position
+        given = list(given)
         fed = tuple(sorted((node for node in given if node in position), key=position.__getitem__))
-        found = self._by_nodes.get(fed)
+        sized = tuple(node for node in given if node not in position and names_sizes(node))
+        return self._programs_in_order(fed, sized)
+
+    def _programs_in_order(self, fed: tuple[Node, ...], sized: tuple[Node, ...] = ()) -> Programs:
+        found = self._by_nodes.get(fed + sized)
         if found is None:
             needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
             lacking = [node for node in needed if node.op is placeholder and node not in fed]
             if lacking:
                 raise missing(lacking)
-            found = self._by_nodes.put(
-                fed, Programs(Task(tuple(self.eval_nodes), fed, self._level), self._executor)
-            )
+            # What is used for nothing but a size by name is behind no node.
+            given = fed + naming(needed, fed, sized)
+            task = Task(tuple(self.eval_nodes), given, self._level)
+            found = self._by_nodes.put(fed + sized, Programs(task, self._executor))
         return found
 
 

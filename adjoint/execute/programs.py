@@ -45,6 +45,17 @@ class Programs:
         program = None if signature is None else self._programs.get(signature)
         return self._first(values, signature) if program is None else program(values)
 
+    def step(self, values: Sequence[torch.Tensor]) -> tuple[list[torch.Tensor], Program | None]:
+        """Return the values of the outputs, and what computes them from others that are laid out like these.
+
+        That is ``None`` as long as there is no program, and where torch's autograd records the run.
+        """
+        if torch.is_grad_enabled():
+            return self.record(values), None
+        signature = signature_of(values)
+        program = None if signature is None else self._programs.get(signature)
+        return self._first(values, signature) if program is None else program(values), program
+
     def record(self, values: Sequence[Any]) -> list[torch.Tensor]:
         """Return the values of the outputs, computed by the reference, as torch's autograd records them."""
         tensors = [as_tensor(node, value) for node, value in zip(self.task.fed, values, strict=True)]

@@ -12,7 +12,7 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.flow.batching import batched_step, of_each, together
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.scan import Scan, loop_node
-from adjoint.flow.stacks import check_carries
+from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, operands_of, present, pushed_step, started
 from adjoint.flow.sweep import CheckpointedScan
 from adjoint.ops.batch import spread
@@ -43,13 +43,14 @@ class WhileLoop(Holder):
         own = operands_of(node, input_values)
         body: Body = node.attrs['body']
         condition: Body = node.attrs['condition']
-        carries, steps = own.carries, 0
-        while _holds(node, condition.run([*carries, *own.constants])):
-            after = body.run([*carries, *own.constants])
-            check_carries(node, carries, after)
-            carries = after
+        carried, steps = Carried(node, own.carries), 0
+        step, goes_on = Stepping(body), Stepping(condition)
+        while True:
+            values = [*carried.values, *own.constants]
+            if not _holds(node, goes_on(values, carried.layouts)):
+                return self.valued(node, [*carried.values, torch.tensor(steps)])
+            carried.become(step(values, carried.layouts))
             steps += 1
-        return self.valued(node, [*carries, torch.tensor(steps)])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         own = operands_of(node, input_types)

@@ -13,6 +13,7 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.flow.holder import Holder
+from adjoint.flow.stepping import Stepping
 from adjoint.ops.batch import spread
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.reduction import sum_
@@ -162,8 +163,9 @@ def _fits(batch: torch.Tensor, y: Node) -> bool:
 def _one_by_one(
     node: Node, body: Body, batches: Sequence[bool], values: Sequence[torch.Tensor], size: int
 ) -> list[torch.Tensor]:
+    step = Stepping(body)
     runs = [
-        body.run([v[i] if is_batch else v for v, is_batch in zip(values, batches, strict=True)])
+        step([v[i] if is_batch else v for v, is_batch in zip(values, batches, strict=True)])
         for i in range(size)
     ]
     if not runs:

@@ -21,7 +21,8 @@ from adjoint.flow.batching import (
     together,
 )
 from adjoint.flow.holder import Holder, common_type
-from adjoint.flow.stacks import Stacks, check_carries
+from adjoint.flow.stacks import Slices, Stacks
+from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.creation import Variable, zeros_like
@@ -53,16 +54,15 @@ class Scan(Holder):
         own = operands_of(node, input_values)
         body: Body = node.attrs['body']
         steps = steps_of(node, own)
-        carries, stacks = own.carries, Stacks(node, steps)
-        for i in range(steps - 1, -1, -1) if node.attrs['reverse'] else range(steps):
-            found = body.run([*carries, *(x[i] for x in own.sequences), *own.constants])
-            after = found[: len(carries)]
-            check_carries(node, carries, after)
-            carries = after
-            stacks.put(i, found[len(carries) :])
-        slices = [x.new_empty(x.shape[1:]) for x in own.sequences]
-        results = stacks.taken(body, len(carries), [*carries, *slices, *own.constants])
-        return self.valued(node, [*carries, *results])
+        count, reverse = len(own.carries), node.attrs['reverse']
+        carried, stacks = Carried(node, own.carries), Stacks(node, steps, reverse=reverse)
+        step, slices = Stepping(body), Slices(own.sequences)
+        for i in range(steps - 1, -1, -1) if reverse else range(steps):
+            found = step([*carried.values, *slices[i], *own.constants], carried.layouts)
+            carried.become(found[:count])
+            stacks.put(found[count:])
+        like = [*carried.values, *(x.new_empty(x.shape[1:]) for x in own.sequences), *own.constants]
+        return self.valued(node, [*carried.values, *stacks.taken(body, count, like)])
 
     def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
         own = operands_of(node, input_types)

@@ -1,4 +1,4 @@
-"""What the steps of a loop give, one slice a step, as tensors with an axis in front."""
+"""What the steps of a loop are given and give, one slice a step of tensors with an axis in front."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,38 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 from adjoint.ops.creation import Variable
 
-__all__ = ['Stacks', 'check_carries', 'retyped']
+__all__ = ['Slices', 'Stacks', 'retyped']
+
+# So many steps are taken apart, or put together, at once.
+_CHUNK = 32
+
+
+class Slices:
+    """The slices of sequences along their first axis, step by step.
+
+    Parameters
+    ----------
+    sequences : sequence of torch.Tensor
+        All as long.
+    """
+
+    def __init__(self, sequences: Sequence[torch.Tensor]) -> None:
+        self._sequences = sequences
+        self._chunk = -1
+        self._slices: Sequence[tuple[torch.Tensor, ...]] = [()] * _CHUNK
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
+        chunk, within = divmod(step, _CHUNK)
+        if chunk != self._chunk and self._sequences:
+            start = chunk * _CHUNK
+            parts = [x[start : start + _CHUNK].unbind() for x in self._sequences]
+            self._slices = list(zip(*parts, strict=False))  # what is longer has more than is used
+            self._chunk = chunk
+        return self._slices[within]
 
 
 class Stacks:
-    """The results of a loop, filled step by step, in any order.
+    """The results of a loop, filled step by step.
 
     Parameters
     ----------
@@ -23,25 +50,50 @@ class Stacks:
         For messages.
     steps : int
         How many there are.
+    reverse : bool
+        Whether the last ones come first.
     """
 
-    def __init__(self, node: Node, steps: int) -> None:
+    def __init__(self, node: Node, steps: int, *, reverse: bool) -> None:
         self._node = node
         self._steps = steps
+        self._reverse = reverse
         self._filled: list[torch.Tensor] = []
+        self._done = 0
+        self._recent: list[Sequence[torch.Tensor]] = []
 
-    def put(self, step: int, results: Sequence[torch.Tensor]) -> None:
-        """Keep the results of a step."""
-        if not self._filled:
-            self._filled = [y.new_empty((self._steps, *y.shape)) for y in results]
-        for k, (y, whole) in enumerate(zip(results, self._filled, strict=True)):
-            if y.shape != whole.shape[1:] or y.dtype != whole.dtype:
+    def put(self, results: Sequence[torch.Tensor]) -> None:
+        """Keep the results of the next step."""
+        if results:
+            self._recent.append(results)
+            if len(self._recent) == _CHUNK or self._done + len(self._recent) == self._steps:
+                self._stack()
+
+    def _stack(self) -> None:
+        columns = list(zip(*self._recent, strict=True))
+        before, self._done = self._done, self._done + len(self._recent)
+        places = slice(before, self._done)
+        if self._reverse:
+            columns = [column[::-1] for column in columns]
+            places = slice(self._steps - self._done, self._steps - before)
+        for k, column in enumerate(columns):
+            self._check(k, self._filled[k][-1 if self._reverse else 0] if before else column[0], column)
+            part = torch.stack(column)
+            if not before:
+                is_all = self._done == self._steps
+                self._filled.append(part if is_all else part.new_empty((self._steps, *part.shape[1:])))
+            if self._filled[k] is not part:
+                self._filled[k][places] = part
+        self._recent = []
+
+    def _check(self, position: int, first: torch.Tensor, column: Sequence[torch.Tensor]) -> None:
+        for y in column:
+            if y.shape != first.shape or y.dtype != first.dtype:
                 msg = (
-                    f'result {k} of a loop is {TensorType.of(whole[0])} in one step and {TensorType.of(y)} '
-                    f'in another, and they have to be stacked\n{self._node.location}'
+                    f'result {position} of a loop is {TensorType.of(first)} in one step and '
+                    f'{TensorType.of(y)} in another, and they have to be stacked\n{self._node.location}'
                 )
                 raise ShapeError(msg)
-            whole[step] = y
 
     def taken(self, body: Body, first: int, operands: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the results.
@@ -80,21 +132,3 @@ def retyped(body: Body, types: Sequence[TensorType]) -> list[Node]:
         if node not in made:
             made[node] = Node([made.get(x, x) for x in node.inputs], node.op, node.attrs, node.given_name)
     return [made.get(y, y) for y in body.outputs]
-
-
-def check_carries(node: Node, before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> None:
-    """See that the carries keep their types.
-
-    Raises
-    ------
-    ShapeError
-        One does not.
-    """
-    for k, (a, b) in enumerate(zip(before, after, strict=True)):
-        if a.shape != b.shape or a.dtype != b.dtype:
-            msg = (
-                f'carry {k} of a loop is {TensorType.of(a)} before a step and {TensorType.of(b)} after it, '
-                f'and has to stay of one type: start from what the body returns, or cast in the body'
-                f'\n{node.location}'
-            )
-            raise ShapeError(msg)

@@ -24,7 +24,8 @@ from adjoint.flow.holder import is_moving
 from adjoint.flow.map import mapped
 from adjoint.flow.revolve import default_snapshots, order
 from adjoint.flow.scan import Scan, loop_node, options_of, scanned, steps_of
-from adjoint.flow.stacks import Stacks, check_carries
+from adjoint.flow.stacks import Slices, Stacks
+from adjoint.flow.stepping import Carried, Layouts, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.several import items, joined, parts
@@ -68,31 +69,32 @@ class Sweep(Scan):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         own, start = _apart(node, input_values)
         steps = steps_of(node, own)
-        carries, stacks = own.carries, Stacks(node, steps)
+        count, reverse = len(own.carries), node.attrs['reverse']
+        carried, stacks = Carried(node, own.carries), Stacks(node, steps, reverse=reverse)
         ahead: Body = node.attrs['ahead']
         body: Body = node.attrs['body']
-        state, kept = start, dict[int, list[torch.Tensor]]()
-        shared = own.sequences[: node.attrs['shared']]
+        state, kept = Carried(node, start), dict[int, tuple[list[torch.Tensor], Layouts]]()
+        step_ahead, shared = Stepping(ahead), Slices(own.sequences[: node.attrs['shared']])
+        step_back, slices = Stepping(body), Slices(own.sequences)
         for action, step in order(steps, node.attrs['snapshots'] or default_snapshots(steps)):
             if action == 'keep':
-                kept[step] = state
+                kept[step] = state.values, state.layouts
             elif action == 'restore':
-                state = kept[step]
+                state.values, state.layouts = kept[step]
             elif action == 'drop':
                 del kept[step]
             elif action == 'advance':
-                i = step - 1 if node.attrs['reverse'] else steps - step
-                after = ahead.run([*state, *(x[i] for x in shared), *own.constants])
-                check_carries(node, state, after)
-                state = after
+                i = step - 1 if reverse else steps - step
+                state.become(step_ahead([*state.values, *shared[i], *own.constants], state.layouts))
             else:
-                i = step if node.attrs['reverse'] else steps - 1 - step
-                found = body.run([*carries, *(x[i] for x in own.sequences), *own.constants, *state])
-                carries = found[: len(carries)]
-                stacks.put(i, found[len(carries) :])
-        slices = [x.new_empty(x.shape[1:]) for x in own.sequences]
-        results = stacks.taken(body, len(carries), [*carries, *slices, *own.constants, *start])
-        return self.valued(node, [*carries, *results])
+                i = step if reverse else steps - 1 - step
+                values = [*carried.values, *slices[i], *own.constants, *state.values]
+                found = step_back(values, carried.layouts, state.layouts)
+                carried.become(found[:count])
+                stacks.put(found[count:])
+        empty = [x.new_empty(x.shape[1:]) for x in own.sequences]
+        results = stacks.taken(body, count, [*carried.values, *empty, *own.constants, *start])
+        return self.valued(node, [*carried.values, *results])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         given = [variable_like(x, x.name) for x in node.inputs]

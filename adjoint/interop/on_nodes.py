@@ -58,8 +58,11 @@ def called_on_nodes(function: Callable[..., Any], args: Sequence[Any], kwargs: M
     except UnsupportedOpError as error:
         raise _refused(function, str(error).splitlines()[0]) from None
     if graph.updates or graph.assumptions:
-        reason = 'writes to its operands' if graph.updates else f'does so only for {graph.assumptions}'
-        raise _refused(function, f'it {reason}')
+        writes = (
+            'it writes to its operands, and a graph does not: running statistics, for one, stay as they are '
+            'in a module after eval(), and from_torch(module, ...) gives their new values as results'
+        )
+        raise _refused(function, writes if graph.updates else f'it does so only for {graph.assumptions}')
     results, shape_of_result = pytree.tree_flatten(graph.outputs)
     nodes = [r for r in results if isinstance(r, Node)]
     if any(isinstance(n.op, Draw) for n in topological_sort(nodes)):

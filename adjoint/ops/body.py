@@ -7,7 +7,7 @@ import torch
 
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.extent import Extent, HoldsSizes, extents_of, names_in
-from adjoint.core.graph import Runner, runner_of
+from adjoint.core.graph import Runner, Stepper, runner_of
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import dependents, rebuilt
@@ -47,16 +47,18 @@ class Body(HoldsSizes):
     ['mul(z, z)']
     """
 
-    __slots__ = ('__weakref__', '_runner', 'inputs', 'outputs')
+    __slots__ = ('__weakref__', '_runner', '_stepper', 'inputs', 'outputs')
 
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     _runner: Runner | None  # made at the first run
+    _stepper: Stepper | None
 
     def __init__(self, inputs: Iterable[Node], outputs: Iterable[Node]) -> None:
         object.__setattr__(self, 'inputs', tuple(inputs))
         object.__setattr__(self, 'outputs', tuple(outputs))
         object.__setattr__(self, '_runner', None)
+        object.__setattr__(self, '_stepper', None)
 
     def __setattr__(self, name: str, value: object) -> None:
         msg = f'a body never changes, so its {name!r} cannot be set: build a new one'
@@ -164,8 +166,20 @@ class Body(HoldsSizes):
 
     def run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the values of the outputs for those of the inputs."""
-        runner = self._runner
-        if runner is None:
-            runner = runner_of(self.outputs)
-            object.__setattr__(self, '_runner', runner)
-        return runner.run_in_place(dict(zip(self.inputs, values, strict=True)))
+        return self._running().run_in_place(dict(zip(self.inputs, values, strict=True)))
+
+    @property
+    def stepper(self) -> Stepper:
+        """The run for loops: it gives, beside the values, what computes them from others laid out alike."""
+        found = self._stepper
+        if found is None:
+            found = self._running().stepper(self.inputs)
+            object.__setattr__(self, '_stepper', found)
+        return found
+
+    def _running(self) -> Runner:
+        found = self._runner
+        if found is None:
+            found = runner_of(self.outputs)
+            object.__setattr__(self, '_runner', found)
+        return found

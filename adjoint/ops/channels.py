@@ -9,7 +9,7 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.arithmetic import rsqrt
-from adjoint.ops.linear import Linear, conj, sum_to_like
+from adjoint.ops.linear import Linear, conj
 from adjoint.ops.normalise import layernorm
 from adjoint.ops.reduction import mean
 from adjoint.ops.shape import flatten, reshape_like
@@ -47,8 +47,7 @@ class AlongChannels(Linear):
         return _along(a, like)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        a, _ = node.inputs
-        return sum_to_like(over_channels(ct), a), None
+        return over_channels(ct), None
 
 
 class OverChannels(Linear):

@@ -10,7 +10,7 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
-from adjoint.ops.creation import zeros_like
+from adjoint.ops.elementwise import Step
 from adjoint.ops.linear import conj
 from adjoint.ops.masks import any_to_size
 from adjoint.ops.shape import transpose
@@ -149,14 +149,13 @@ class MatMulRight(Multilinear):
         return [matmul(conj(a), output_grad), matmul_left(conj(c), output_grad, a), None]
 
 
-class MatMulNeeds(Op):
+class MatMulNeeds(Step):
     """Which rows of ``a``, or columns of ``b``, the entries of ``a @ b`` that ``mask`` marks are made from.
 
     A boolean that broadcasts to the shape of ``a`` (``of='left'``) or of ``b`` (``of='right'``).
     """
 
     name = 'matmul_needs'
-    nothing = 'step'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, a, b = input_values
@@ -168,12 +167,6 @@ class MatMulNeeds(Op):
         given = input_values[1 if of_left else 2]
         needed = any_to_size(needed, (a if of_left else b).shape)
         return needed.squeeze(0 if of_left else -1) if given.ndim == 1 else needed
-
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        return [zeros_like(x) for x in node.inputs]
-
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        return None
 
 
 matmul = MatMul()

@@ -16,6 +16,7 @@ from adjoint.core.wording import described
 from adjoint.execute.evaluator import Evaluator
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import Variable
+from adjoint.transform.internals import nodes_as_parameters
 from adjoint.transform.trace import free_variables, is_value
 
 __all__ = ['Tree', 'check_alike', 'finished', 'single', 'traced']
@@ -140,7 +141,8 @@ def traced(function: Callable[..., Any], *arguments: Any) -> Any:
     if not callable(function):
         msg = f'control flow takes functions, and got {described(function)}\n{location_of(calling_site())}'
         raise TensorTypeError(msg)
-    return function(*arguments)
+    with nodes_as_parameters():
+        return function(*arguments)
 
 
 def single(choice: Tree, name: str) -> list[Node]:

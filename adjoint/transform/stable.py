@@ -8,6 +8,7 @@ import optree
 
 from adjoint.core.node import Node
 from adjoint.passes.pipeline import stabilize
+from adjoint.transform.internals import nodes_as_parameters
 
 __all__ = ['stably']
 
@@ -20,7 +21,9 @@ def stably(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def stable(*args: Any, **kwargs: Any) -> Any:
-        leaves, structure = optree.tree_flatten(function(*args, **kwargs))
+        with nodes_as_parameters():
+            returned = function(*args, **kwargs)
+        leaves, structure = optree.tree_flatten(returned)
         nodes = [leaf for leaf in leaves if isinstance(leaf, Node)]
         if not nodes:
             return optree.tree_unflatten(structure, leaves)
