@@ -92,8 +92,9 @@ class Tangents(Zeros):
         )
 
     def _partials(self, node: Node) -> list[Node | None]:
-        stated = node.op.stated(node) if isinstance(node.op, Elementwise) else []
-        return [p if isinstance(p, Node) else None for p in stated]
+        if not isinstance(node.op, Elementwise):
+            return []
+        return [p if isinstance(p, Node) else None for p in node.op.stated(node)]
 
     def _cut(self, v: Vector, mask: Node) -> Masked:
         mask = self.numbering.of(mask)
