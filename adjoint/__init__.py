@@ -27,7 +27,9 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import Location
 from adjoint.core.table import hand_over_import
 from adjoint.core.tensor_type import TensorType
+from adjoint.execute.cost import Rates, measured_rates
 from adjoint.execute.evaluator import Evaluator
+from adjoint.execute.memory import Memory
 from adjoint.flow.custom import CustomOp, custom_op
 from adjoint.flow.map import Map
 from adjoint.ops import registry
@@ -96,6 +98,7 @@ from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
+from adjoint.transform.train_step import train_step
 from adjoint.verify import numeric
 from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
@@ -137,6 +140,7 @@ __all__ = [
     'MatMulOp',
     'MatMulSoftmaxOp',
     'MeanOp',
+    'Memory',
     'MissingInputError',
     'MulByConstOp',
     'MulOp',
@@ -148,6 +152,7 @@ __all__ = [
     'Op',
     'PlaceholderOp',
     'PowerOp',
+    'Rates',
     'ReLUOp',
     'Reduction',
     'RuleError',
@@ -263,6 +268,7 @@ __all__ = [
     'max',
     'maximum',
     'mean',
+    'measured_rates',
     'min',
     'minimum',
     'mul',
@@ -321,6 +327,7 @@ __all__ = [
     'to_latex',
     'to_text',
     'topological_sort',
+    'train_step',
     'transpose',
     'tril',
     'triu',

@@ -1,7 +1,7 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -10,10 +10,9 @@ from adjoint.execute.executor import Program, Task
 from adjoint.execute.facts import Facts, layout_of
 from adjoint.execute.program import PlannedProgram
 from adjoint.execute.reference import Schedule
-from adjoint.execute.reuse import reused
-from adjoint.execute.steps import steps_of
+from adjoint.execute.reuse import Line, reused
+from adjoint.execute.steps import Steps, steps_of
 from adjoint.execute.typed import typed
-from adjoint.passes.pipeline import optimize
 
 __all__ = ['Plan']
 
@@ -45,17 +44,19 @@ class Plan:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Run the typed graph, and write its program."""
         try:
-            made = typed(task, values, sizes)
+            made = typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
-        if task.level != 'none':
-            made = replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():
             results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
-        plan = steps_of(made, facts)
-        lines = reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+        plan, lines = self.written(made, facts)
         return PlannedProgram(made, plan, lines, poison=self.poison), results
+
+    def written(self, made: Task, facts: Facts) -> tuple[Steps, list[Line]]:
+        """Write the steps of a typed task, each with its memory."""
+        plan = steps_of(made, facts)
+        return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
