@@ -12,7 +12,7 @@ import importlib.util
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from rich.progress import track
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import adjoint as ad
 from adjoint.execute.evaluator import EXECUTORS
@@ -58,8 +59,7 @@ def ours(workload: Workload, given: Sequence[torch.Tensor], executor: str) -> Co
 
 def one_graph(workload: Workload, given: Sequence[torch.Tensor]) -> Competitor:
     """Return ``torch.compile`` of the gradient as one graph, as ``make_fx`` records it."""
-    recorded = torch.fx.experimental.proxy_tensor.make_fx(workload.functional())(*given)
-    return torch.compile(recorded)
+    return torch.compile(make_fx(workload.functional())(*given))
 
 
 def peer(module: str, workload: Workload) -> Competitor:
@@ -108,7 +108,7 @@ def differ(results: Sequence[Any], wanted: Sequence[torch.Tensor], tolerance: fl
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet() -> Generator[None]:
     """Keep the collector of garbage out of what is measured."""
     gc.collect()
     gc.disable()

@@ -62,7 +62,7 @@ def by_hand(
     aten, shape = torch.ops.aten, (BATCH, ROWS, WIDTH)
     rows, projections = images.view(-1, ROWS), torch.cat([query, key, value], 1)
     h = rows @ embed
-    q, k, v = (part.view(shape) for part in (h @ projections).split(WIDTH, 1))
+    q, k, v = (part.view(shape) for part in torch.tensor_split(h @ projections, 3, 1))
     weights = torch.softmax(torch.bmm(q, k.mT).mul_(WIDTH**-0.5), -1)
     mixed = torch.baddbmm(h.view(shape), weights, v)
     normed, mean, rstd = torch.native_layer_norm(mixed, (WIDTH,), None, None, 1e-5)
@@ -84,7 +84,7 @@ def by_hand(
     parts = [torch.bmm(by_scores, k), torch.bmm(by_scores.mT, q), torch.bmm(weights.mT, by_mixed)]
     by_qkv = torch.cat(parts, 2).view(-1, 3 * WIDTH)
     by_h = torch.addmm(by_mixed.view(-1, WIDTH), by_qkv, projections.T)
-    by_projections = (h.T @ by_qkv).split(WIDTH, 1)
+    by_projections = torch.tensor_split(h.T @ by_qkv, 3, 1)
     grads = [
         rows.T @ by_h, *by_projections, normed.T @ by_active, by_active.sum(0), pooled.T @ g, g.sum(0),
     ]  # fmt: skip
