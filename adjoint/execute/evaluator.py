@@ -10,8 +10,11 @@ from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Stepper, hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
+from adjoint.execute.auto import Auto
+from adjoint.execute.compiled import Compiled
+from adjoint.execute.cudagraph import CudaGraph
 from adjoint.execute.executor import Executor, Task
-from adjoint.execute.feed import check_keys, missing
+from adjoint.execute.feed import check_keys, missing, names_sizes, naming
 from adjoint.execute.memory import Memory, bytes_of
 from adjoint.execute.memory_forecast import forecast
 from adjoint.execute.memory_signature import Given
@@ -24,7 +27,15 @@ from adjoint.passes.pipeline import LEVELS, Level
 
 __all__ = ['EXECUTORS', 'Evaluator']
 
-EXECUTORS: Mapping[str, Executor] = MappingProxyType({'plan': Plan(), 'reference': Reference()})
+EXECUTORS: Mapping[str, Executor] = MappingProxyType(
+    {
+        'auto': Auto(),
+        'compiled': Compiled(),
+        'cudagraph': CudaGraph(),
+        'plan': Plan(),
+        'reference': Reference(),
+    }
+)
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -41,7 +52,9 @@ class Evaluator:
         What every run returns the values of.
     executor : str or Executor
         How they are computed: ``'plan'`` writes a straight-line program for each new signature of the
-        values, ``'reference'`` takes one node after the other. Both give the same results.
+        values, ``'reference'`` takes one node after the other. Both give the same results. ``'compiled'``
+        gives the graph to a compiler, and its results differ by rounding; ``'auto'`` starts with the plan
+        and goes over to that where it is faster; ``'cudagraph'`` records the plan on a GPU.
     optimize : {'none', 'bitwise', 'default', 'fast'}
         Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none.
     memory_budget : int or str, optional
@@ -73,7 +86,7 @@ class Evaluator:
     def __init__(
         self,
         eval_nodes: Sequence[Node],
-        executor: str | Executor = 'reference',
+        executor: str | Executor = 'plan',
         optimize: Level = 'none',
         memory_budget: int | str | None = None,
     ) -> None:
@@ -170,12 +183,30 @@ class Evaluator:
         --------
         >>> import torch, adjoint as ad
         >>> x = ad.Variable('x')
-        >>> text = ad.Evaluator([ad.sin(x) * x], executor='plan').program({x: torch.ones(3)})
+        >>> text = ad.Evaluator([ad.sin(x) * x]).program({x: torch.ones(3)})
         >>> [line.split('#')[0].strip() for line in text.splitlines() if line.strip()[0] != '#']
         ['def program(values):', '(x,) = values', 'v0 = sin(x)', 'v1 = v0.mul_(x); del v0', 'return [v1]']
         """
         programs = self._programs_for(input_values)
         return programs.program([input_values[node] for node in programs.task.fed]).source
+
+    def state(self, input_values: Mapping[Node, torch.Tensor]) -> str:
+        """Return in a few words what runs for values like these, and how much of it is compiled.
+
+        Parameters
+        ----------
+        input_values : mapping of Node to torch.Tensor
+            As for :meth:`run`; the first call with their signature runs once.
+
+        Examples
+        --------
+        >>> import torch, adjoint as ad
+        >>> x = ad.Variable('x')
+        >>> ad.Evaluator([ad.sin(x) * x], executor='plan').state({x: torch.ones(3)})
+        'plan: 2 lines'
+        """
+        programs = self._programs_for(input_values)
+        return programs.program([input_values[node] for node in programs.task.fed]).state
 
     def memory(self, given: Mapping[Node, Given] = _NOTHING, sizes: Mapping[str, int] = _NOTHING) -> Memory:
         """Return how much memory a run takes, when, and for which lines; nothing is computed.
@@ -231,20 +262,23 @@ class Evaluator:
     def _programs_of(self, given: Iterable[Node]) -> Programs:
         """Return the programs for values of these nodes, without those that do not matter."""
         position = self._position
-        return self._programs_in_order(
-            tuple(sorted((node for node in given if node in position), key=position.__getitem__))
-        )
+        given = list(given)
+        fed = tuple(sorted((node for node in given if node in position), key=position.__getitem__))
+        sized = tuple(node for node in given if node not in position and names_sizes(node))
+        return self._programs_in_order(fed, sized)
 
-    def _programs_in_order(self, fed: tuple[Node, ...]) -> Programs:
-        found = self._by_nodes.get(fed)
+    def _programs_in_order(self, fed: tuple[Node, ...], sized: tuple[Node, ...] = ()) -> Programs:
+        found = self._by_nodes.get(fed + sized)
         if found is None:
-            needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
+            is_cut = any(node.inputs for node in fed)
+            needed = topological_sort(self.eval_nodes, behind=frozenset(fed)) if is_cut else self._position
             lacking = [node for node in needed if node.op is placeholder and node not in fed]
             if lacking:
                 raise missing(lacking)
-            found = self._by_nodes.put(
-                fed, Programs(Task(tuple(self.eval_nodes), fed, self._level, self._budget), self._executor)
-            )
+            # What is used for nothing but a size by name is behind no node.
+            given = fed + naming(needed, fed, sized)
+            task = Task(tuple(self.eval_nodes), given, self._level, self._budget)
+            found = self._by_nodes.put(fed + sized, Programs(task, self._executor))
         return found
 
 

@@ -1,15 +1,16 @@
 """The values that a run is given: their checks, and the errors that explain them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
 
 from adjoint.core.errors import MissingInputError, ShapeError, TensorTypeError
+from adjoint.core.extent import extents_of, names_in
 from adjoint.core.node import Node
-from adjoint.core.tensor_type import TensorType
+from adjoint.core.tensor_type import Size, TensorType
 
-__all__ = ['as_tensor', 'check_keys', 'circumstances', 'missing', 'sizes_of']
+__all__ = ['as_tensor', 'check_keys', 'circumstances', 'missing', 'names_sizes', 'naming', 'sizes_of']
 
 
 def check_keys(input_values: object) -> None:
@@ -71,6 +72,40 @@ def sizes_of(nodes: Sequence[Node], values: Sequence[torch.Tensor]) -> dict[str,
     return {name: size for name, (size, _) in sizes.items()}
 
 
+def names_sizes(node: Node) -> bool:
+    """Whether the type of a node names a size."""
+    return any(isinstance(size, str) for size in _shape(node))
+
+
+def naming(nodes: Iterable[Node], fed: Iterable[Node], others: Iterable[Node]) -> tuple[Node, ...]:
+    """Return those of the others that name a size which an attribute of a node holds, and no fed one names.
+
+    Raises
+    ------
+    MissingInputError
+        None of them names it.
+    """
+    known = {size for node in fed for size in _shape(node)}
+    found: list[Node] = []
+    for node in nodes:
+        for extent in extents_of(node.attrs):
+            for name in () if extent in known else sorted(names_in([extent]) - known):
+                sized = next((x for x in others if name in _shape(x)), None)
+                if sized is None:
+                    msg = (
+                        f"no value says what the size '{name}' is, which '{node}' uses: "
+                        f'give one for a variable whose type names it\n{node.location}'
+                    )
+                    raise MissingInputError(msg)
+                found.append(sized)
+                known.update(_shape(sized))
+    return tuple(found)
+
+
+def _shape(node: Node) -> tuple[Size, ...]:
+    return () if node.type is None or node.type.shape is None else node.type.shape
+
+
 def _check_type(
     node: Node, known: TensorType, value: torch.Tensor, sizes: dict[str, tuple[int, Node]]
 ) -> None:
@@ -118,6 +153,12 @@ def circumstances(node: Node, values: Mapping[Node, Any]) -> str:
         f'  input {i}: {_type_of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
     )
     attrs = f' with {node.attrs}' if node.attrs else ''
+    devices = sorted({str(x.device) for x in values.values() if isinstance(x, torch.Tensor) and x.ndim})
+    if len(devices) > 1:
+        # A number on the CPU goes with any device, so that only others are named.
+        listed += (
+            f'\n  they are on {" and ".join(devices)}: move what is given with value.to({devices[-1]!r})'
+        )
     return f"while computing node '{node}', op {node.op.name}{attrs}\n{listed}\n{node.location}"
 
 

@@ -10,7 +10,8 @@ from adjoint.execute.memory import Memory
 from adjoint.execute.memory_facts import foreseen
 from adjoint.execute.memory_signature import Given, stand_ins
 from adjoint.execute.memory_walk import walked
-from adjoint.execute.plan import Plan, specialized
+from adjoint.execute.plan import Plan
+from adjoint.execute.typed import typed
 
 __all__ = ['forecast']
 
@@ -33,6 +34,8 @@ def forecast(task: Task, executor: Plan, given: Mapping[Node, Given], sizes: Map
     ------
     TensorTypeError
         A shape or dtype is not known.
+    ShapeError
+        A shape does not fit.
     UnsupportedOpError
         The size of a value depends on the data.
     BudgetError
@@ -40,10 +43,10 @@ def forecast(task: Task, executor: Plan, given: Mapping[Node, Given], sizes: Map
     """
     prober = Prober()
     values = stand_ins(task.fed, given, sizes, prober)
-    numbers = sizes_of(task.fed, values)
+    sizes_of(task.fed, values)  # refuses what does not fit
     if task.budget is not None:
-        return executor.budgeted(task, values, numbers, prober).memory
-    made = specialized(task, values, numbers)
+        return executor.budgeted(task, values, prober).memory
+    made = typed(task, values)
     known = foreseen(made, values, prober)
     plan, lines = executor.written(made, known.facts)
     return walked(made, plan, lines, known, prober)

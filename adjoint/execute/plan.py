@@ -1,7 +1,7 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -18,9 +18,8 @@ from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import Line, reused
 from adjoint.execute.steps import Steps, steps_of
 from adjoint.execute.typed import typed
-from adjoint.passes.pipeline import optimize
 
-__all__ = ['Plan', 'specialized']
+__all__ = ['Plan']
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,11 @@ class Plan:
     ) -> tuple[Program, list[torch.Tensor]]:
         """Run the typed graph, and write its program; with a budget the program first, without data."""
         if task.budget is not None:
-            found = self.budgeted(task, values, sizes, Prober())
+            found = self.budgeted(task, values, Prober())
             results = checked_run(found, values)
             return PlannedProgram(found.task, found.plan, found.lines, poison=self.poison), results
         try:
-            made = specialized(task, values, sizes)
+            made = typed(task, values)
         except AdjointError:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
@@ -66,9 +65,7 @@ class Plan:
         plan, lines = self.written(made, facts)
         return PlannedProgram(made, plan, lines, poison=self.poison), results
 
-    def budgeted(
-        self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int], prober: Prober
-    ) -> Budgeted:
+    def budgeted(self, task: Task, values: Sequence[torch.Tensor], prober: Prober) -> Budgeted:
         """Write a program that fits in the budget of the task, from the layouts of the values alone.
 
         Raises
@@ -76,7 +73,7 @@ class Plan:
         BudgetError
             Nothing fits.
         """
-        made = specialized(task, values, sizes)
+        made = typed(task, values)
         known = foreseen(made, values, prober)
         assert task.budget is not None  # noqa: S101 it is why this is asked
         return within(made, known, prober, task.budget, keep_from=self.keep_from, keeps_owners=self.poison)
@@ -85,17 +82,3 @@ class Plan:
         """Write the steps of a typed task, each with its memory."""
         plan = ordered(steps_of(made, facts), facts)
         return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
-
-
-def specialized(task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]) -> Task:
-    """Return the task with the types of values, rewritten at its level.
-
-    Raises
-    ------
-    AdjointError
-        An op refuses operands of these types.
-    """
-    made = typed(task, values, sizes)
-    if task.level == 'none':
-        return made
-    return replace(made, outputs=tuple(optimize(made.outputs, task.level, final=True)))

@@ -36,6 +36,7 @@ from adjoint.interop.internals import (
     written_by,
 )  # fmt: skip
 from adjoint.interop.regions import Regions
+from adjoint.interop.shapes import misfit, refined
 from adjoint.interop.stored import Stored, View
 from adjoint.ops.creation import Variable, constant, zeros_like
 from adjoint.ops.custom import custom_gradient
@@ -296,22 +297,16 @@ class Importer:
         except Exception as error:
             error.add_note(f'while importing {overload} with {args} {kwargs}')
             raise
-        if node.target is overload:
-            self._check(overload, built, node.meta.get('val'))
-        return built
+        return self._checked(overload, built, node.meta.get('val')) if node.target is overload else built
 
-    def _check(self, overload: OpOverload, built: Any, value: Any) -> None:
+    def _checked(self, overload: OpOverload, built: Any, value: Any) -> Any:
         """See that a builder made what torch says it is."""
-        if not (isinstance(built, Node) and isinstance(value, torch.Tensor) and built.type is not None):
-            return
-        known, sizes = built.type, list[Any](value.shape)
-        fits = known.shape is None or (
-            len(known.shape) == len(sizes)
-            and all(a == b for a, b in zip(known.shape, sizes, strict=True) if type(a) is type(b) is int)
-        )
-        if not fits or known.dtype not in {None, value.dtype}:
-            wanted = f'{str(value.dtype).removeprefix("torch.")}{sizes}'
-            raise self._unsupported(f'{overload} gives {wanted} here, and its builder {known}')
+        if not isinstance(value, torch.Tensor):
+            return built
+        wanted = misfit(built, value)
+        if wanted is not None:
+            raise self._unsupported(f'{overload} gives {wanted} here, and its builder {built.type}')
+        return refined(built, value, self._recording.sizes)
 
     def _decomposed(
         self, overload: OpOverload, node: torch.fx.Node, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -12,7 +12,7 @@ from adjoint.core.operand import as_node
 from adjoint.ops.activation import safe_softmax
 from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import Creation
-from adjoint.ops.linear import Linear, conj, sum_to_like
+from adjoint.ops.linear import Linear, sum_to_like
 from adjoint.ops.random import dropout_mask
 from adjoint.ops.shape import transpose
 
@@ -201,12 +201,12 @@ class Attention(Op):
         mask = node.inputs[3] if len(node.inputs) > 3 else None  # noqa: PLR2004 the fourth operand
         scale, attrs = node.attrs['scale'], node.attrs
         weights = attention_weights(query, key, mask, attrs['is_causal'], scale)
-        by_weights = matmul(output_grad, transpose(conj(value), -2, -1))
-        by_value = matmul(transpose(conj(weights), -2, -1), output_grad)
+        by_weights = matmul(output_grad, transpose(value, -2, -1))
+        by_value = matmul(transpose(weights, -2, -1), output_grad)
         (by_scores,) = weights.op.gradient(weights, by_weights)
         assert by_scores is not None  # noqa: S101 softmax gives one
-        by_query = matmul(by_scores, conj(key))
-        by_key = matmul(transpose(by_scores, -2, -1), conj(query))
+        by_query = matmul(by_scores, key)
+        by_key = matmul(transpose(by_scores, -2, -1), query)
         cts = [over_root_width(ct) if scale is None else ct * scale for ct in (by_query, by_key)] + [by_value]
         if attrs['enable_gqa']:
             cts[1:] = [gathered_heads(ct, x) for ct, x in zip(cts[1:], node.inputs[1:3], strict=True)]

@@ -9,7 +9,7 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.arithmetic import rsqrt
-from adjoint.ops.linear import Linear, conj, sum_to_like
+from adjoint.ops.linear import Linear, conj
 from adjoint.ops.normalise import layernorm
 from adjoint.ops.reduction import mean
 from adjoint.ops.shape import flatten, reshape_like
@@ -39,6 +39,8 @@ def _count(node: Node, a: torch.Tensor) -> int:
 class AlongChannels(Linear):
     """``a``, with one entry for each channel, expanded to the shape of ``like`` along its axis 1."""
 
+    moves = True
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)
 
@@ -47,12 +49,13 @@ class AlongChannels(Linear):
         return _along(a, like)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        a, _ = node.inputs
-        return sum_to_like(over_channels(ct), a), None
+        return over_channels(ct), None
 
 
 class OverChannels(Linear):
     """The sum of ``a`` over all axes but axis 1: the adjoint of ``along_channels``."""
+
+    moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
@@ -125,6 +128,8 @@ class BatchNorm(Op):
 
 class GroupChannels(Linear):
     """``a`` with its channels in ``groups`` equal groups, each with everything behind it on one axis."""
+
+    moves = True
 
     def __call__(self, a: Operand, groups: int) -> Node:
         return Node([as_node(a, self.name)], self, {'groups': groups})

@@ -57,7 +57,8 @@ class Complex(_OfTwoReals, Linear):
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, b = node.inputs
-        return sum_to_like(real(ct), a), sum_to_like(imag(ct), b)
+        # What is summed for a real operand is the real part.
+        return sum_to_like(ct, a), sum_to_like(imag(ct), b)
 
 
 class Polar(_OfTwoReals, Nary):

@@ -10,8 +10,9 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
-from adjoint.ops.creation import zeros_like
-from adjoint.ops.linear import conj
+from adjoint.ops.creation import ones_like
+from adjoint.ops.elementwise import Step
+from adjoint.ops.linear import conj, expand_like
 from adjoint.ops.masks import any_to_size
 from adjoint.ops.shape import transpose
 
@@ -98,6 +99,20 @@ class MatMul(Multilinear):
             return [None, None]
         return [Node([mask, a, b], matmul_needs, {'of': side}) for side in ('left', 'right')]
 
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the rows and columns that marked entries of ``a`` and ``b`` are multiplied into."""
+        if any(mask is True for mask in masks):
+            return None
+        a, b = node.inputs
+        left, right = masks
+        total: Node | None = None
+        if isinstance(left, Node):
+            total = Node([expand_like(left, a), ones_like(b)], self)
+        if isinstance(right, Node):
+            reached = Node([ones_like(a), expand_like(right, b)], self)
+            total = reached if total is None else total + reached
+        return total
+
 
 def _are_plain(a: Node, b: Node) -> bool:
     """Whether both are known to be matrices, in equal batches if any."""
@@ -149,14 +164,13 @@ class MatMulRight(Multilinear):
         return [matmul(conj(a), output_grad), matmul_left(conj(c), output_grad, a), None]
 
 
-class MatMulNeeds(Op):
+class MatMulNeeds(Step):
     """Which rows of ``a``, or columns of ``b``, the entries of ``a @ b`` that ``mask`` marks are made from.
 
     A boolean that broadcasts to the shape of ``a`` (``of='left'``) or of ``b`` (``of='right'``).
     """
 
     name = 'matmul_needs'
-    nothing = 'step'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, a, b = input_values
@@ -168,12 +182,6 @@ class MatMulNeeds(Op):
         given = input_values[1 if of_left else 2]
         needed = any_to_size(needed, (a if of_left else b).shape)
         return needed.squeeze(0 if of_left else -1) if given.ndim == 1 else needed
-
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        return [zeros_like(x) for x in node.inputs]
-
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        return None
 
 
 matmul = MatMul()

@@ -92,11 +92,8 @@ class Cofactor(Op):
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         a, *tangents = node.inputs
         ct = conj(output_grad)
-        to_tangents = [
-            sum_to_like(conj(cofactor(a, *tangents[:i], *tangents[i + 1 :], ct)), t)
-            for i, t in enumerate(tangents)
-        ]
-        return [sum_to_like(conj(cofactor(a, *tangents, ct)), a), *to_tangents]
+        to_tangents = [conj(cofactor(a, *tangents[:i], *tangents[i + 1 :], ct)) for i in range(len(tangents))]
+        return [conj(cofactor(a, *tangents, ct)), *to_tangents]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         a, *tangents = node.inputs

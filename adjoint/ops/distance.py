@@ -52,7 +52,7 @@ class AbsPow(_OfAbs):
         r = node.attrs['exponent']
         if r == 0:
             return [zeros_like(x)]
-        return [sum_to_like(output_grad * r * signed_pow(x, r - 1), x)]
+        return [output_grad * r * signed_pow(x, r - 1)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents
@@ -130,7 +130,7 @@ class VectorNorm(Reduction):
         (a,) = node.inputs
         if node.attrs['ord'] == 0:
             return [zeros_like(a)]
-        return [sum_to_like(unreduced(output_grad, node) * self._direction(node), a)]
+        return [unreduced(output_grad, node) * self._direction(node)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents

@@ -234,7 +234,7 @@ class Eig(Op):
         inner: Node | None = None
         if to_vectors is not None:
             inner = matmul(mH(vectors), to_vectors)
-            along = unsqueeze(real(diagonal_of(inner)), -2)
+            along = unsqueeze(diagonal_of(inner), -2)
             inner = (inner - matmul(mH(vectors), vectors) * along) / mT(mH(_gaps(values)))
         if to_values is not None:
             inner = _plus(inner, diag_embed(to_values))

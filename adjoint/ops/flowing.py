@@ -12,7 +12,7 @@ from adjoint.core.operand import as_node
 from adjoint.core.source import calling_site, location_of
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.distance import vector_norm
-from adjoint.ops.linear import Linear, sum_to_like
+from adjoint.ops.linear import Linear
 from adjoint.ops.select import clamp, maximum
 
 __all__ = [
@@ -138,7 +138,7 @@ class ClipGradient(Op):
             return [clamp(output_grad, node.attrs['min'], node.attrs['max'])]
         # Never divided by less than the limit, so that a cotangent of zero stays one.
         scale = limit / maximum(vector_norm(output_grad), limit)
-        return [sum_to_like(output_grad * scale, output_grad)]
+        return [output_grad * scale]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         msg = (

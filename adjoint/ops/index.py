@@ -10,6 +10,7 @@ from adjoint.core.errors import TensorTypeError
 from adjoint.core.extent import Extent
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear
 
@@ -56,6 +57,14 @@ def _check_slice(part: 'slice[Any, Any, Any]') -> None:
             raise TensorTypeError(msg)
 
 
+def _ends_at_name(part: object) -> bool:
+    """Whether a part of an index is a slice with a bound that only the run knows."""
+    if not isinstance(part, slice):
+        return False
+    ends = cast('slice[Any, Any, Any]', part)
+    return any(isinstance(bound, Extent) for bound in (ends.start, ends.stop, ends.step))
+
+
 def filled(template: Sequence[Any], tensors: Sequence[torch.Tensor]) -> tuple[Any, ...]:
     """Return a template as an index, with the tensors in their places."""
     return tuple(tensors[p.position] if isinstance(p, Slot) else p for p in template)
@@ -75,6 +84,20 @@ class Getitem(Linear):
         a, *tensors = input_values
         return a[filled(node.attrs['index'], tensors)]
 
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        template = node.attrs['index']
+        if not any(map(_ends_at_name, template)):
+            return super().infer(node, input_types)
+        # Where such a slice is cut off is not known; an axis that it makes has no size when it is empty.
+        whole, empty = (
+            Node(node.inputs, self, {'index': tuple(part if _ends_at_name(p) else p for p in template)}).type
+            for part in (slice(None), slice(0, 0))
+        )
+        if whole is None or empty is None or whole.shape is None or empty.shape is None:
+            return whole
+        sizes = (a if a == b else None for a, b in zip(whole.shape, empty.shape, strict=True))
+        return TensorType(tuple(sizes), whole.dtype, whole.device)
+
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         a, *tensors = node.inputs
         return [Node([ct, a, *tensors], ungetitem, node.attrs), *(None for _ in tensors)]
@@ -86,6 +109,7 @@ class Ungetitem(Linear):
     Entries that an index names several times add up.
     """
 
+    fills = True
     moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -205,6 +229,7 @@ class Crop(Linear):
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
 
+    fills = True
     axes = ()
     moves = True
 

@@ -17,7 +17,7 @@ from adjoint.ops.creation import constant, ones_like
 from adjoint.ops.elementwise import Binary, Partial, Step
 from adjoint.ops.exponential import log, log1p
 from adjoint.ops.index import gather, getitem, scatter_add
-from adjoint.ops.linear import cast, sum_to_like
+from adjoint.ops.linear import cast
 from adjoint.ops.reduction import mean, sum_
 from adjoint.ops.select import clamp, where
 from adjoint.ops.shape import squeeze, unsqueeze
@@ -280,8 +280,7 @@ class MultilabelMargin(Op):
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         x, target = node.inputs
-        ct = unsqueeze(output_grad, -1) * multilabel_margin_weights(x, target)
-        return [sum_to_like(ct, x), None]
+        return [unsqueeze(output_grad, -1) * multilabel_margin_weights(x, target), None]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (x, target), (t, _) = node.inputs, input_tangents

@@ -39,6 +39,14 @@ class Reshape(_Reshaping):
         (a,) = input_values
         return a.reshape(node.attrs['shape'])
 
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        (a,) = input_types
+        shape = node.attrs['shape']
+        is_open = a.shape is None or None in a.shape
+        if is_open and not any(size == -1 for size in shape):
+            return TensorType(shape, a.dtype, a.device)
+        return super().infer(node, input_types)
+
 
 class ReshapeLike(Linear):
     """``a`` in the shape of ``like``; where both are known to be equal, ``a`` itself."""
@@ -173,6 +181,7 @@ class Flip(Linear):
 class _Triangle(Linear):
     """Base of ``tril`` and ``triu``, which are their own adjoints."""
 
+    fills = True
     axes = ()
     moves = True
     drops = True

@@ -20,9 +20,8 @@ from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
-from adjoint.passes.rewrite import Family, Rewrite
+from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
-from adjoint.passes.sharing import shared
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
 from adjoint.passes.views import VIEWS
@@ -42,8 +41,11 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
     }
 )
 
-# In the order of their passes.
+# In their order.
 FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND)
+
+# A walk for those that look for what the user wrote, and then one for those that tidy up.
+_FIRST = frozenset({'stabilize', 'complement'})
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -60,7 +62,9 @@ class Step:
     nodes : list of Node
         The outputs after it.
     applied : int
-        How many rewrites it applied, or nodes it merged.
+        How many rewrites it applied.
+    merged : int
+        How many equal nodes it merged.
     made_by : dict of Node to Rewrite
         The nodes that it made, with the rewrite that made each.
     """
@@ -68,6 +72,7 @@ class Step:
     name: str
     nodes: list[Node]
     applied: int
+    merged: int
     made_by: dict[Node, Rewrite] = field(repr=False)
 
 
@@ -203,7 +208,7 @@ def _run(
             return
         walked = each.run(nodes)
         idle += 1
-        if not walked.applied:
+        if not walked.applied and not walked.merged:
             continue
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
@@ -211,7 +216,7 @@ def _run(
             bitwise = all(by.exactness.kind == 'bitwise' for by in walked.made_by.values())
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
         nodes = walked.nodes
-        yield Step(each.name, nodes, walked.applied, walked.made_by)
+        yield Step(each.name, nodes, walked.applied, walked.merged, walked.made_by)
 
 
 class _Pass(NamedTuple):
@@ -222,10 +227,18 @@ class _Pass(NamedTuple):
 
 
 def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
-    """Return the passes of a round: equal nodes are merged first, so that patterns see them as one."""
-    tables = ((family.name, family.table(kinds)) for family in families)
-    by_rewrites = [_Pass(name, Walk(table).run) for name, table in tables if table]
-    return [_Pass('sharing', shared), *by_rewrites, _Pass('folding', folded)]
+    """Return the passes of a round; each merges equal nodes, so that patterns see them as one."""
+    first = [family for family in families if family.name in _FIRST]
+    rest = [family for family in families if family.name not in _FIRST]
+    found = [_Pass('sharing', Walk({}, shares=True).run)]
+    for together in (first, rest):
+        table = joined(family.table(kinds) for family in together)
+        if table:
+            found.append(
+                _Pass('+'.join(f.name for f in together if f.table(kinds)), Walk(table, shares=True).run)
+            )
+    # Any walk merges; one for itself is needed where there is no other.
+    return [*(found[1:] or found), _Pass('folding', folded)]
 
 
 def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: AbstractSet[Node]) -> None:
@@ -280,4 +293,4 @@ def stabilize(nodes: Iterable[Node], *, keep: Iterable[Node] = ()) -> list[Node]
     kept.update(node for node in topological_sort(given, behind=kept) if node.op is alias)
     done = _optimized(given, LEVELS['default'], (STABILIZE, COMPLEMENT), kept)
     # Equal nodes are merged to see more patterns, not for itself.
-    return done.nodes if any(step.name != 'sharing' for step in done.steps) else given
+    return done.nodes if any(step.applied for step in done.steps) else given

@@ -8,7 +8,17 @@ from types import MappingProxyType
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 
-__all__ = ['ACCURATE', 'BITWISE', 'ROUNDING', 'Exactness', 'Family', 'Rewrite', 'except_where', 'rewrite']
+__all__ = [
+    'ACCURATE',
+    'BITWISE',
+    'ROUNDING',
+    'Exactness',
+    'Family',
+    'Rewrite',
+    'except_where',
+    'joined',
+    'rewrite',
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +151,12 @@ class Family:
                     found[op] = (*found.get(op, ()), each)
             self.tables[wanted] = MappingProxyType(found)
         return self.tables[wanted]
+
+
+def joined(tables: Iterable[Mapping[Op, tuple[Rewrite, ...]]]) -> Mapping[Op, tuple[Rewrite, ...]]:
+    """Return tables as one: where several have rewrites for an op, those of the first are tried first."""
+    found: dict[Op, tuple[Rewrite, ...]] = {}
+    for each in tables:
+        for op, rewrites in each.items():
+            found[op] = (*found.get(op, ()), *rewrites)
+    return MappingProxyType(found)

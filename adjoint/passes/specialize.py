@@ -1,6 +1,6 @@
 """Specialisation: a graph for values of given types, all of which are then known."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from adjoint.core.errors import ShapeError
@@ -10,6 +10,7 @@ from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import placeholder
+from adjoint.ops.several import restricted
 
 __all__ = ['Specialized', 'bound_sizes', 'specialized']
 
@@ -29,7 +30,9 @@ class Specialized(NamedTuple):
     variables: dict[Node, Node]
 
 
-def specialized(nodes: Iterable[Node], types: Mapping[Node, TensorType]) -> Specialized:
+def specialized(
+    nodes: Iterable[Node], types: Mapping[Node, TensorType], *, final: bool = False
+) -> Specialized:
     """Return the graph of some nodes for inputs of given types.
 
     Every type is inferred again, and sizes by name become numbers. Ops that only fit shapes are still
@@ -42,6 +45,9 @@ def specialized(nodes: Iterable[Node], types: Mapping[Node, TensorType]) -> Spec
     types : mapping of Node to TensorType
         Of the values that will be given: for variables, and for inner nodes, behind which nothing is
         needed then.
+    final : bool
+        Whether the graph will only be run, and not be differentiated. Of ops with several outputs, such as
+        loops, only the outputs that are used are computed then.
 
     Returns
     -------
@@ -69,15 +75,22 @@ def specialized(nodes: Iterable[Node], types: Mapping[Node, TensorType]) -> Spec
     variables: dict[Node, Node] = {}
     outside = ambient_site()
     try:
-        for node in topological_sort(wanted, behind=types):
+        for node, stand in _needed(wanted, types, final=final):
             known = types.get(node)
             if known is not None:
                 made[node] = variables[node] = _typed(node, known)
             else:
-                made[node] = _inferred(node, [made[x] for x in node.inputs], sizes)
+                made[node] = _inferred(stand, [made[x] for x in stand.inputs], sizes)
     finally:
         leave_sites(outside)
     return Specialized([made[node] for node in wanted], variables)
+
+
+def _needed(wanted: list[Node], given: Collection[Node], *, final: bool) -> Iterable[tuple[Node, Node]]:
+    """Return the nodes, inputs first, each with what stands in its place."""
+    if final:
+        return restricted(wanted, given)
+    return ((node, node) for node in topological_sort(wanted, behind=given))
 
 
 def bound_sizes(types: Mapping[Node, TensorType]) -> dict[str, int]:

@@ -1,19 +1,21 @@
 """The walk that applies rewrites: each node once, inputs first, without recursion."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from adjoint.core.errors import AdjointError, RuleError
 from adjoint.core.node import Node
+from adjoint.core.numbering import value_key
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
+from adjoint.ops.creation import constant
 from adjoint.passes.rewrite import Rewrite
 
-__all__ = ['Walk', 'Walked', 'compatible', 'remade', 'rewritten', 'with_bodies']
+__all__ = ['Walk', 'Walked', 'compatible', 'remade', 'rewritten', 'sharing_key', 'with_bodies']
 
 # More rewrites than this for each node, and some of them must undo each other.
 _MOST = 20
@@ -31,11 +33,14 @@ class Walked:
         The new nodes, with the rewrite that made them.
     applied : int
         How many rewrites were applied, in bodies too.
+    merged : int
+        How many nodes became one with another, in bodies too.
     """
 
     nodes: list[Node]
     made_by: dict[Node, Rewrite] = field(default_factory=dict[Node, Rewrite])
     applied: int = 0
+    merged: int = 0
 
 
 def rewritten(nodes: Iterable[Node], table: Mapping[Op, Sequence[Rewrite]]) -> Walked:
@@ -64,7 +69,7 @@ def rewritten(nodes: Iterable[Node], table: Mapping[Op, Sequence[Rewrite]]) -> W
 
 
 class Walk:
-    """A family at work: what became of each node so far.
+    """Families at work: what became of each node so far.
 
     A node never changes, and neither does what becomes of it: a second run goes over the new nodes only.
 
@@ -72,9 +77,11 @@ class Walk:
     ----------
     table : mapping of Op to sequence of Rewrite
         By the op at which they are tried; the first that fits is applied.
+    shares : bool
+        Whether nodes of the same op, operands and attrs become one: the first of them.
     """
 
-    def __init__(self, table: Mapping[Op, Sequence[Rewrite]]) -> None:
+    def __init__(self, table: Mapping[Op, Sequence[Rewrite]], *, shares: bool = False) -> None:
         self.table = table
         self.settled: dict[Node, Node] = {}
         # What takes the place of a node, and is not settled itself yet.
@@ -82,20 +89,22 @@ class Walk:
         self.bodies: dict[Body, Body] = {}
         self.made_by: dict[Node, Rewrite] = {}
         self.applied = 0
+        self.merged = 0
+        self._first: dict[Hashable, Node] | None = {} if shares else None
 
     def run(self, nodes: Iterable[Node]) -> Walked:
         """Return what becomes of some nodes; see :func:`rewritten`."""
-        before, self.made_by = self.applied, {}
+        before, self.made_by = (self.applied, self.merged), {}
         outside = ambient_site()
         try:
             found = [self.settle(node) for node in nodes]
         finally:
             leave_sites(outside)
-        return Walked(found, self.made_by, self.applied - before)
+        return Walked(found, self.made_by, self.applied - before[0], self.merged - before[1])
 
     def settle(self, wanted: Node) -> Node:
         """Return what becomes of a node."""
-        settled, becomes, table = self.settled, self.becomes, self.table
+        settled, becomes = self.settled, self.becomes
         stack = [wanted]
         while stack:
             node = stack[-1]
@@ -105,15 +114,22 @@ class Walk:
             if node in becomes:
                 settled[node] = settled[becomes[node]]
                 continue
-            pending = [x for x in node.inputs if x not in settled]
-            if pending:
-                stack.extend(reversed(pending))
+            inputs: list[Node] = []
+            is_same = True
+            for x in node.inputs:
+                found = settled.get(x)
+                if found is None:
+                    break
+                inputs.append(found)
+                is_same = is_same and found is x
+            if len(inputs) < len(node.inputs):
+                stack.extend([x for x in reversed(node.inputs) if x not in settled])
                 continue
-            inputs = [settled[x] for x in node.inputs]
             attrs = with_bodies(node.attrs, self._body) if node.attrs else node.attrs
-            fresh = node if inputs == node.inputs and attrs is node.attrs else remade(node, inputs, attrs)
-            rules = table.get(fresh.op)
-            replacement = self._replacement(fresh, rules) if rules else None
+            fresh = node if is_same and attrs is node.attrs else remade(node, inputs, attrs)
+            replacement = self._first_of(fresh)
+            if replacement is None:
+                replacement = self._replacement(fresh)
             if replacement is None:
                 settled[node] = settled[fresh] = fresh
             else:
@@ -121,15 +137,33 @@ class Walk:
                 stack.append(replacement)
         return settled[wanted]
 
+    def _first_of(self, node: Node) -> Node | None:
+        """Return the node of the same value that was seen before, if any."""
+        if self._first is None:
+            return None
+        key = sharing_key(node)
+        first = node if key is node else self._first.setdefault(key, node)
+        # One that is not settled yet may be waiting for this one.
+        if first is node or first not in self.settled or first.type != node.type:
+            return None
+        self.merged += 1
+        return first
+
     def _body(self, body: Body) -> Body:
         if body not in self.bodies:
-            walked = rewritten(body.outputs, self.table)
+            walk = Walk(self.table, shares=self._first is not None)
+            walked = walk.run(body.outputs)
             self.applied += walked.applied
-            self.bodies[body] = body if walked.applied == 0 else Body(body.inputs, walked.nodes)
+            self.merged += walked.merged
+            changed = walked.applied + walked.merged
+            self.bodies[body] = body if changed == 0 else Body(body.inputs, walked.nodes)
         return self.bodies[body]
 
-    def _replacement(self, node: Node, rules: Sequence[Rewrite]) -> Node | None:
+    def _replacement(self, node: Node) -> Node | None:
         """Return what the first rewrite that fits puts in the place of a node."""
+        rules = self.table.get(node.op)
+        if rules is None:
+            return None
         enter_site(node.site)
         for each in rules:
             try:
@@ -157,6 +191,15 @@ class Walk:
             if node not in self.settled:
                 self.made_by.setdefault(node, by)
         return new
+
+
+def sharing_key(node: Node) -> Hashable:
+    """Return a key that two nodes share only if they have the same value; the node itself where none can."""
+    if node.op is constant and 'number' in node.attrs:
+        # Tensors of users may be changed in place, and are told apart; a number stays.
+        number = node.attrs['number']
+        return constant, number.__class__, repr(number), node.type
+    return value_key(node, node.inputs)
 
 
 def _check_types(by: Rewrite, old: Node, new: Node) -> None:

@@ -1,6 +1,5 @@
 """What the passes do to a graph, pass by pass, as text."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from adjoint.core.node import Node
@@ -49,13 +48,13 @@ def explain_passes(
     v4 = 1 + v3
     v5 = log(v4)   # output
     <BLANKLINE>
-    # stabilize: 6 nodes -> 4, log_of_one_plus_exp
+    # stabilize+complement: 6 nodes -> 4, log_of_one_plus_exp
     x: float64[3]
     v1 = -x
     v2 = -v1
     v3 = softplus(v2)   # output
     <BLANKLINE>
-    # simplify: 4 nodes -> 2, 1 applied
+    # likes+views+simplify: 4 nodes -> 2, 1 applied
     x: float64[3]
     v1 = softplus(x)   # output
     """
@@ -80,8 +79,10 @@ def _part(title: str, nodes: Node | Iterable[Node] | Mapping[str, Node], *, prog
 
 
 def _done(step: Step) -> str:
-    """Return the rewrites that made nodes, with how often, or the count of what was applied."""
-    counts = Counter(rewrite.name for rewrite in step.made_by.values())
-    if not counts:
-        return f'{step.applied} applied'
-    return ', '.join(counts)
+    """Return the rewrites that made nodes, with how often, or how many were applied."""
+    names = list(dict.fromkeys(rewrite.name for rewrite in step.made_by.values()))
+    if step.applied and not names:
+        names.append(f'{step.applied} applied')
+    if step.merged:
+        names.append(f'{step.merged} merged')
+    return ', '.join(names)

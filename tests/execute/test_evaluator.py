@@ -157,3 +157,15 @@ def test_values_are_freed_after_their_last_use() -> None:
         y = watch(y)
     assert ad.Evaluator([y]).run({x: torch.zeros(2)})[0].tolist() == [20, 20]
     assert peak <= 3
+
+
+@pytest.mark.parametrize('executor', ['reference', 'plan', 'compiled'])
+def test_operands_on_two_devices_are_named_with_the_way_out(executor: str) -> None:
+    x, y = ad.Variable('x'), ad.Variable('y')
+    evaluator = ad.Evaluator([ad.sin(x) * 2 + y], executor=executor)
+    with pytest.raises(RuntimeError) as caught:
+        evaluator.run({x: torch.ones(3), y: torch.ones(3, device='meta')})
+    (note,) = caught.value.__notes__
+    assert note.startswith("while computing node 'add(mul, y)'")
+    assert "they are on cpu and meta: move what is given with value.to('meta')" in note
+    assert '+ y]' in note

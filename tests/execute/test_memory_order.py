@@ -13,8 +13,9 @@ from adjoint.execute.executor import Task
 from adjoint.execute.memory_facts import foreseen
 from adjoint.execute.memory_order import Sketch, ordered, sketch_of
 from adjoint.execute.memory_signature import stand_ins
-from adjoint.execute.plan import Plan, specialized
+from adjoint.execute.plan import Plan
 from adjoint.execute.steps import steps_of
+from adjoint.execute.typed import typed
 from tests.execute.agreement import assert_agrees
 from tests.execute.random_graphs import graph
 
@@ -160,7 +161,7 @@ def test_the_order_of_a_plan_is_that_of_its_sketch() -> None:
     nodes, values = mlp(5)
     task, prober = Task(tuple(nodes), tuple(values)), Prober()
     given = stand_ins(task.fed, values, {}, prober)
-    made = specialized(task, given, {})
+    made = typed(task, given)
     facts = foreseen(made, given, prober).facts
     plan = steps_of(made, facts)
     wanted = sketch_of(plan, facts).order()

@@ -179,6 +179,16 @@ def _saved(x: Tensor) -> Tensor:
         return x.sin()
 
 
+class Doubling(torch.autograd.graph.saved_tensors_hooks):
+    def __init__(self) -> None:
+        super().__init__(lambda t: t * 2, lambda t: t)
+
+
+def _saved_by_a_kind(x: Tensor) -> Tensor:
+    with Doubling():
+        return x.sin()
+
+
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 @pytest.mark.parametrize(
     ('program', 'message'),
@@ -187,6 +197,7 @@ def _saved(x: Tensor) -> Tensor:
         (_in_half, 'torch.autocast'),
         (_packed, 'packed sequence'),
         (_saved, 'saved_tensors_hooks'),
+        (_saved_by_a_kind, 'Doubling'),
         (lambda x: torch.sin(x, out=torch.empty(0, dtype=x.dtype)), 'out='),
     ],
 )
@@ -245,3 +256,56 @@ def test_dropout_has_one_mask_forward_and_backward(sizes: Any) -> None:
     assert torch.equal(value, again)
     other = ad.from_torch(program, ones[:7], dynamic_shapes=sizes, seed=4)
     assert not torch.equal(other(given), value)
+
+
+def test_an_input_that_gives_nothing_but_its_size() -> None:
+    graph = ad.from_torch(
+        lambda x, y: y * x.shape[0] + x.size(0) / 2, X, X[0], dynamic_shapes={'x0': {0: 'n'}, 'x1': None}
+    )
+    (x, y), _ = graph.inputs
+    close(graph(spread(7, 6), X[0]), X[0] * 7 + 3.5)
+    (g,) = ad.gradients(ad.sum(graph.outputs), [y])
+    for executor in ('plan', 'reference'):
+        run = ad.Evaluator([graph.outputs, g], executor=executor)
+        for n in (7, 7, 3, 7):
+            value, grad = run.run({y: X[0], x: spread(n, 6)})
+            close(value, X[0] * n + n / 2)
+            close(grad, torch.full_like(X[0], n))
+    with pytest.raises(ad.MissingInputError, match="what the size 'n' is"):
+        run.run({y: X[0]})
+
+
+class Causal(nn.Module):
+    """As in GPT-2: a mask for the longest sequence, cut to the length of this one."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer('mask', torch.tril(torch.ones(8, 8, dtype=torch.float64)))
+        self.places = nn.Parameter(spread(8, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        length = x.shape[1]
+        x = x + self.places[:length]
+        scores = (x @ x.mT).masked_fill(self.mask[:length, :length] == 0, -torch.inf)
+        return scores.softmax(-1) @ x
+
+
+def test_a_buffer_is_cut_to_a_free_length() -> None:
+    module = Causal()
+    graph = ad.from_torch(module, spread(2, 5, 6), dynamic_shapes={'x0': {0: 'n', 1: 'length'}})
+    assert graph.outputs.type is not None
+    assert graph.outputs.type.shape == ('n', 'length', 6)
+    grads = ad.gradients(ad.sum(graph.outputs**2), graph.variables)
+    run = ad.Evaluator([graph.outputs, *grads])
+    for n, length in ((3, 7), (2, 2), (4, 5)):
+        x = spread(n, length, 6).requires_grad_()
+        value, *found = run.run(graph.feed(x.detach()))
+        wanted = module(x)
+        close(value, wanted.detach())
+        for name, g in zip(graph.variables, found, strict=True):
+            of = module.places if name is graph.parameters['places'] else x
+            close(g, torch.autograd.grad((wanted**2).sum(), of, retain_graph=True)[0])
+    with pytest.raises(ad.ShapeError, match='length <= 8'):
+        graph(spread(2, 9, 6))

@@ -11,10 +11,12 @@ import adjoint as ad
 from adjoint.verify.battery import Plan
 from adjoint.verify.check import op_findings
 from tests.mutation.breaking import (
+    SINGLE,
     Mutant,
     Place,
     entries_of,
     flowing_in,
+    inputs_of,
     is_nothing,
     mutants,
     patched,
@@ -114,7 +116,7 @@ class Surveyor:
         def recorded(*args: Any) -> Any:
             result = noted(*args)
             if self._case in self.users[cls, fact]:
-                for what, effective in places_in(entries_of(fact, result)):
+                for what, effective in places_in(entries_of(fact, result), operands_of(fact, args)):
                     self._note(Place(rule, what), effective=effective)
             return result
 
@@ -133,10 +135,18 @@ class Surveyor:
         self._effective[place] = effective or self._effective.get(place, False)
 
 
-def places_in(entries: list[Any]) -> Iterator[tuple[str, bool]]:
+def operands_of(fact: str, args: tuple[Any, ...]) -> list[Any]:
+    """What the entries of the result of a rule belong to: numbers among the operands have one too."""
+    return list(args[2:]) if fact == 'partials' else [] if fact in SINGLE else inputs_of(args)
+
+
+def places_in(entries: list[Any], operands: list[Any]) -> Iterator[tuple[str, bool]]:
     """What can be broken in a result, and whether the result is another then."""
     for position, entry in enumerate(entries):
-        yield f'nothing {position}' if is_nothing(entry) else str(position), True
+        # What flows to a number or a constant makes no difference.
+        operand = operands[position] if operands else None
+        effective = not operands or (isinstance(operand, ad.Node) and operand.op is not ad.constant)
+        yield f'nothing {position}' if is_nothing(entry) else str(position), effective
     if len(flowing := flowing_in(entries)) > 1:
         first, second = (entries[i] for i in flowing[:2])
         alike = first is second or (not isinstance(first, ad.Node) and first == second)

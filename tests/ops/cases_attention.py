@@ -32,7 +32,7 @@ def _attention(
 
 def _bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     if mask.dtype != torch.bool:
-        return mask.clone()
+        return mask.to(like.dtype, copy=True)
     return torch.where(mask, 0.0, -math.inf).to(like.dtype)
 
 
@@ -73,7 +73,7 @@ CASES: dict[str, Case] = {
     'causal_bias': Case(
         ops.causal_bias, [], _causal, conventions=[(sample(t([[1.0, 2.0]])), (t([[0.0, 0]]),))]
     ),
-    'mask_bias': Case(ops.mask_bias, [sample(spread(3, 4), Q)], _bias),
+    'mask_bias': Case(ops.mask_bias, [sample(spread(3, 4), Q), sample(spread(3, 4).float(), Q)], _bias),
     'repeated_heads': Case(
         ops.repeated_heads,
         [sized(FEW, MANY), sized(FEW[0], MANY[0]), sized(FEW.transpose(1, 2), spread(1, 6, 1, 1))],

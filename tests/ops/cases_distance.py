@@ -32,6 +32,7 @@ CASES: dict[str, Case] = {
         [
             sample(X, 2),
             sample(X, 3, 0),
+            sample(X, 3, 1),
             sample(X, 1, 1),
             sample(X, 2.5, (0, 1), True),
             sample(spread_complex(3), 2),

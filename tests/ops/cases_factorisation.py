@@ -46,8 +46,13 @@ CASES: dict[str, Case] = {
         cholesky_info, [sample(S), sample(t([[1.0, 2.0], [2.0, 1.0]]))],
         lambda a: torch.linalg.cholesky_ex(a)[1],
     ),
-    'qr': Case(lambda a: qr(a)[1], [sample(TALL), sample(A), sample(WIDE)], lambda a: torch.linalg.qr(a)[1]),
-    'qr/directions': Case(lambda a: qr(a)[0], [sample(TALL), sample(A)], lambda a: torch.linalg.qr(a)[0]),
+    'qr': Case(
+        lambda a: qr(a)[1], [sample(TALL), sample(A), sample(WIDE), sample(C)],
+        lambda a: torch.linalg.qr(a)[1],
+    ),
+    'qr/directions': Case(
+        lambda a: qr(a)[0], [sample(TALL), sample(A), sample(C)], lambda a: torch.linalg.qr(a)[0]
+    ),
     'eigh': Case(
         lambda a: eigh(_symmetric(a))[0], [sample(S), sample(H)], lambda a: torch.linalg.eigvalsh((a + a.mH) / 2)  # noqa: E501
     ),

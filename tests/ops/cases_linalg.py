@@ -21,6 +21,7 @@ from tests.ops.case import Case, spread, spread_complex, t
 A = spread(3, 3) + 4 * torch.eye(3, dtype=torch.float64)
 BATCH = spread(2, 2, 2, seed=3) + 3 * torch.eye(2, dtype=torch.float64)
 C = spread_complex(2, 2) + 3 * torch.eye(2, dtype=torch.float64)
+D = spread_complex(3, 3) + 4 * torch.eye(3, dtype=torch.float64)
 B = spread(3, 2, seed=5)
 SINGULAR = t([[1.0, 2.0], [2.0, 4.0]])
 
@@ -51,24 +52,33 @@ def _fitted(a: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return padded[..., :rows, :columns]
 
 
+def _solved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.solve(a, b.expand(*a.shape[:-2], *b.shape[-2:]) if len(a) > 1 else b)
+
+
 def _upper(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.linalg.solve_triangular(a, b, upper=True)
 
 
 CASES: dict[str, Case] = {
     'solve_matrix': Case(
-        solve_matrix, [sample(A, B), sample(BATCH, spread(2, 2, 1, seed=7)), sample(C, spread_complex(2, 1))],
-        torch.linalg.solve,
+        solve_matrix, [sample(A, B), sample(BATCH, spread(2, 2, 1, seed=7)), sample(C, spread_complex(2, 1)),
+         sample(BATCH[:1], spread(2, 2, 1, seed=7)), sample(BATCH, spread(1, 2, 3, seed=7))],
+        _solved,
     ),
     'inverse': Case(inverse, [sample(A), sample(BATCH), sample(C)], torch.linalg.inv),
     'solve_triangular': Case(
-        lambda a, b: solve_triangular(a, b, upper=True), [sample(A, B), sample(C, spread_complex(2, 1))], _upper  # noqa: E501
+        lambda a, b: solve_triangular(a, b, upper=True), [
+            sample(A, B), sample(C, spread_complex(2, 1)), sample(BATCH[:1], spread(2, 2, 1, seed=7)),
+            sample(BATCH, spread(1, 2, 3, seed=7)),
+        ], _upper,
     ),
     'pinv': Case(
         pinv, [sample(spread(3, 2)), sample(spread(2, 3)), sample(spread_complex(3, 2))], torch.linalg.pinv
     ),
     'cross': Case(
-        cross, [sample(spread(2, 3), spread(2, 3, seed=1)), sample(spread(1, 3), spread(2, 3, seed=2))],
+        cross, [sample(spread(2, 3), spread(2, 3, seed=1)), sample(spread(1, 3), spread(2, 3, seed=2)),
+         sample(spread_complex(2, 3), spread_complex(2, 3, seed=1))],
         lambda a, b: torch.linalg.cross(*torch.broadcast_tensors(a, b)),
     ),
     'as_columns': Case(
@@ -81,11 +91,13 @@ CASES: dict[str, Case] = {
         det, [sample(A), sample(BATCH), sample(C), sample(spread(0, 0))], torch.linalg.det,
         conventions=[(sample(SINGULAR), (t([[4.0, -2.0], [-2.0, 1.0]]),)), (sample(t([[0.0]])), (t([[1.0]]),))],  # noqa: E501
     ),
-    'cofactor': Case(cofactor, [sample(A), sample(BATCH)], _cofactors),
+    'cofactor': Case(cofactor, [sample(A), sample(BATCH), sample(D)], _cofactors),
     'slogdet': Case(
         _size_of_determinant, [sample(A), sample(BATCH), sample(C)], lambda a: torch.linalg.slogdet(a)[1]
     ),
-    'slogdet/phase': Case(_phase_of_determinant, [sample(C)], lambda a: torch.linalg.slogdet(a)[0]),
+    'slogdet/phase': Case(
+        _phase_of_determinant, [sample(C), sample(A)], lambda a: torch.linalg.slogdet(a)[0]
+    ),
     'matrix_exp': Case(
         matrix_exp, [sample(spread(2, 2)), sample(spread(2, 2, 2)), sample(spread_complex(2, 2))],
         torch.linalg.matrix_exp,

@@ -151,6 +151,7 @@ SUMS = {
         ],
     ),
     'logsumexp/large': Case(ad.logsumexp, [sample(X + 800.0, 1)], over(torch.logsumexp)),
+    'logsumexp/complex': Case(ad.logsumexp, [sample(spread_complex(2, 3), 1)], over(torch.logsumexp)),
     'argmax': Case(
         ad.argmax,
         [sample(X), sample(X, 1), sample(X, -1, keepdim=True)],

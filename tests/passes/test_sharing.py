@@ -64,10 +64,10 @@ def test_real_products_do_not_depend_on_the_order():
     assert first is second
 
 
-def test_name_of_a_merged_node_is_kept():
-    plain, named = ad.sin(x), Node([x], ad.sin, name='wave')
-    assert [str(n) for n in shared([plain, named, plain + 1]).nodes] == ['wave', 'wave', 'add(wave, 1)']
-    assert plain.given_name == ''
+def test_the_first_of_equal_nodes_stays_with_its_name():
+    named, plain = Node([x], ad.sin, name='wave'), ad.sin(x)
+    assert [str(n) for n in shared([named, plain, plain + 1]).nodes] == ['wave', 'wave', 'add(wave, 1)']
+    assert shared([plain, named]).nodes == [plain, plain]
 
 
 def test_graph_without_equal_nodes_is_returned_as_it_is():
