@@ -43,7 +43,9 @@ class Evaluator:
         How they are computed: ``'plan'`` writes a straight-line program for each new signature of the
         values, ``'reference'`` takes one node after the other. Both give the same results.
     optimize : {'none', 'bitwise', 'default', 'fast'}
-        Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none.
+        Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none. At
+        ``'bitwise'`` all runs have the same bits; at ``'default'`` values may be closer to the true ones,
+        and at ``'fast'`` they are rounded in another way.
 
     Notes
     -----
@@ -62,7 +64,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'none'
+        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'bitwise'
     ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
