@@ -94,6 +94,9 @@ bench: $(STAMP) ## Measure the workloads against eager PyTorch and others (ARGS=
 laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
 	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
 
+compiled: $(STAMP) ## Compile every op with its gradients, and random graphs; compare with the reference
+	$(BIN)/python -W ignore -m tests.execute.compiled_sweep $(ARGS)
+
 clean: ## Remove caches and builds (not the environment, not the runs)
 	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find adjoint benchmarks docs tests -name __pycache__ -type d -prune -exec rm -rf {} +

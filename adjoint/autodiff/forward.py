@@ -3,7 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import overload
 
+from adjoint.autodiff.hazards import Hazards
 from adjoint.autodiff.reverse import cotangents
+from adjoint.autodiff.tangents import Tangents
+from adjoint.autodiff.zeros import Vector
 from adjoint.core.node import Node
 from adjoint.core.numbering import Numbering
 from adjoint.core.op import hand_over_jvp
@@ -17,11 +20,13 @@ __all__ = ['pushforward']
 
 
 @overload
-def pushforward(outputs: Node, tangents: Mapping[Node, Node]) -> Node | None: ...
+def pushforward(outputs: Node, tangents: Mapping[Node, Node], *, nan_safe: bool = True) -> Node | None: ...
 @overload
-def pushforward(outputs: Sequence[Node], tangents: Mapping[Node, Node]) -> list[Node | None]: ...
 def pushforward(
-    outputs: Node | Sequence[Node], tangents: Mapping[Node, Node]
+    outputs: Sequence[Node], tangents: Mapping[Node, Node], *, nan_safe: bool = True
+) -> list[Node | None]: ...
+def pushforward(
+    outputs: Node | Sequence[Node], tangents: Mapping[Node, Node], *, nan_safe: bool = True
 ) -> Node | list[Node | None] | None:
     """Push tangents of some nodes forward to others: the Jacobian-vector product as a graph.
 
@@ -31,6 +36,9 @@ def pushforward(
         Where the tangents are wanted.
     tangents : mapping of Node to Node
         Nodes with their tangents, of the same shape.
+    nan_safe : bool
+        Whether a tangent that is known to be zero, such as that of what `where` fills in, stays zero where a
+        derivative is infinite or nan. Without it the two are multiplied, which gives nan.
 
     Returns
     -------
@@ -48,19 +56,24 @@ def pushforward(
     many = [outputs] if isinstance(outputs, Node) else list(outputs)
     order = topological_sort(many, behind=tangents)
     shared = Numbering(order)
-    moved: dict[Node, Node | None] = {node: shared.of(t) for node, t in tangents.items()}
+    goals = frozenset(tangents)
+    depends = set(goals)
+    for node in order:
+        if not depends.isdisjoint(node.inputs):
+            depends.add(node)
+    known = Tangents(Hazards(order, goals, depends), shared, nan_safe=nan_safe)
+    moved: dict[Node, Vector | None] = {node: shared.of(t) for node, t in tangents.items()}
     outside = ambient_site()
     try:
         for node in order:
             if node in moved:
                 continue
-            given = [moved[x] for x in node.inputs]
             enter_site(node.site)
-            t = None if all(t is None for t in given) else node.op.jvp(node, given)
-            moved[node] = None if t is None else shared.of(t)
+            t = known.pushforward(node, [moved[x] for x in node.inputs])
+            moved[node] = None if t is None else known.shared(t)
+        found = [None if (t := moved[node]) is None else known.written(t) for node in many]
     finally:
         leave_sites(outside)
-    found = [moved[node] for node in many]
     return found[0] if isinstance(outputs, Node) else found
 
 

@@ -1,4 +1,4 @@
-"""Where a cotangent of zero could become nan: behind which nodes of a walk it is worth knowing the zeros."""
+"""Where a zero could become nan: behind or ahead of which nodes of a walk it is worth knowing the zeros."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -14,11 +14,11 @@ from adjoint.ops.exponential import log
 from adjoint.ops.linear import Linear
 from adjoint.ops.select import where
 
-__all__ = ['Hazards']
+__all__ = ['Hazards', 'has_pole', 'is_entrywise']
 
 
 class Hazards:
-    """What may go wrong in a walk from some outputs back to the nodes that are differentiated by.
+    """What may go wrong in a walk between some outputs and the nodes that are differentiated by.
 
     Each answer is computed once, when it is first asked for: a walk that meets no mask asks nothing.
 
@@ -44,11 +44,15 @@ class Hazards:
 
     def near_pole(self, node: Node) -> bool:
         """Whether the node is entrywise, and it or one directly behind may have an infinite partial."""
-        return node in self._found('near pole', lambda: self._chained(_has_pole))
+        return node in self._found('near pole', lambda: self._chained(has_pole))
 
     def far(self, node: Node) -> bool:
         """Whether a partial of the node, or of any other behind it, may be infinite or nan."""
         return node in self._found('far', self._behind)
+
+    def ahead(self, node: Node) -> bool:
+        """Whether a node that depends on this one may have an infinite partial."""
+        return node in self._found('ahead', self._before)
 
     def is_suspect(self, node: Node) -> bool:
         """Whether the value may hold what is not finite: data with holes, or the value at a pole."""
@@ -78,9 +82,16 @@ class Hazards:
                     found.add(node)
         return found
 
+    def _before(self) -> set[Node]:
+        found: set[Node] = set()
+        for node in reversed(self._order):
+            if node in self._depends and (node in found or has_pole(node)):
+                found.update(x for x in node.inputs if x in self._depends)
+        return found
+
     def is_hazard(self, node: Node) -> bool:
         """Whether a partial of the node itself may be infinite or nan."""
-        if _has_pole(node):
+        if has_pole(node):
             return True
         return not _is_affine(node) and any(self.is_suspect(x) for x in (node, *node.inputs))
 
@@ -92,7 +103,7 @@ class Hazards:
             elif node.op is constant:
                 suspect = not bool(torch.isfinite(node.constant).all())
             else:
-                suspect = _has_pole(node) or not found.isdisjoint(node.inputs)
+                suspect = has_pole(node) or not found.isdisjoint(node.inputs)
             known = node.type
             if suspect and not isinstance(node.op, Step) and (known is None or known.is_differentiable):
                 found.add(node)
@@ -117,7 +128,7 @@ def _is_affine(node: Node) -> bool:
 _AT_ZERO: dict[Op, int] = {div: -1, reciprocal: 0, sqrt: 0, rsqrt: 0, log: 0, pow_: 0}
 
 
-def _has_pole(node: Node) -> bool:
+def has_pole(node: Node) -> bool:
     """Whether a partial may be infinite at operands that are finite."""
     op = node.op
     if not type(op).__module__.startswith('adjoint.'):

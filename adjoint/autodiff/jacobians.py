@@ -24,7 +24,12 @@ Mode: TypeAlias = Literal['forward', 'reverse']
 
 
 def jacobians(
-    output_node: Node, nodes: Sequence[Node], *, mode: Mode | None = None, holomorphic: bool = False
+    output_node: Node,
+    nodes: Sequence[Node],
+    *,
+    mode: Mode | None = None,
+    holomorphic: bool = False,
+    nan_safe: bool = True,
 ) -> list[Node]:
     """Return the Jacobians of a node with respect to others, as nodes of the same graph.
 
@@ -39,6 +44,8 @@ def jacobians(
         batch. By default what takes fewer passes, and reverse where the sizes are not known.
     holomorphic : bool
         That a complex output is a holomorphic function of complex nodes.
+    nan_safe : bool
+        As for :func:`gradients`.
 
     Returns
     -------
@@ -69,11 +76,11 @@ def jacobians(
             [2., 4.]])]
     """
     outputs, wanted = checked('jacobians', output_node, nodes)
-    return jacobian_blocks(outputs, wanted, mode, holomorphic=holomorphic)[0]
+    return jacobian_blocks(outputs, wanted, mode, holomorphic=holomorphic, nan_safe=nan_safe)[0]
 
 
 def jacobian_blocks(
-    ys: Sequence[Node], xs: Sequence[Node], mode: Mode | None, *, holomorphic: bool
+    ys: Sequence[Node], xs: Sequence[Node], mode: Mode | None, *, holomorphic: bool, nan_safe: bool = True
 ) -> list[list[Node]]:
     """Return the Jacobian of each of ``ys`` by each of ``xs``; see :func:`jacobians`."""
     if mode not in {'forward', 'reverse', None}:
@@ -84,8 +91,8 @@ def jacobian_blocks(
         for x in xs:
             _check_complex(y, x, chosen, holomorphic=holomorphic)
     if chosen == 'reverse':
-        return [_rows(y, xs) for y in ys]
-    columns = [_columns(ys, x) for x in xs]
+        return [_rows(y, xs, nan_safe=nan_safe) for y in ys]
+    columns = [_columns(ys, x, nan_safe=nan_safe) for x in xs]
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in ys]
 
 
@@ -137,15 +144,15 @@ def _is_scalar(node: Node) -> bool:
     return node.type is not None and node.type.shape == ()
 
 
-def _rows(y: Node, xs: Sequence[Node]) -> list[Node]:
+def _rows(y: Node, xs: Sequence[Node], *, nan_safe: bool) -> list[Node]:
     """Return the Jacobians of ``y``, a row at a time: the pullbacks of all unit cotangents."""
     seed = ones_like(y) if _is_scalar(y) else variable_like(y, 'ct')
-    pulled = cotangents({y: seed}, xs)
+    pulled = cotangents({y: seed}, xs, nan_safe=nan_safe)
     found = pulled if _is_scalar(y) else _rows_of(pulled, seed, basis(y))
     if _is_complex(y) and not all(_is_complex(x) for x in xs):
         # Of the pullback to something real, the cotangent i takes the imaginary part out.
         other = 1j * ones_like(y) if _is_scalar(y) else variable_like(y, 'ct')
-        pulled = cotangents({y: other}, xs)
+        pulled = cotangents({y: other}, xs, nan_safe=nan_safe)
         others = pulled if _is_scalar(y) else _rows_of(pulled, other, 1j * basis(y))
     else:
         others = found
@@ -161,10 +168,10 @@ def _rows(y: Node, xs: Sequence[Node]) -> list[Node]:
     return rows
 
 
-def _columns(ys: Sequence[Node], x: Node) -> list[Node]:
+def _columns(ys: Sequence[Node], x: Node, *, nan_safe: bool) -> list[Node]:
     """Return the Jacobians by ``x``, a column at a time: the pushforwards of all unit tangents."""
     seed = ones_like(x) if _is_scalar(x) else variable_like(x, 't')
-    pushed = pushforward(ys, {x: seed})
+    pushed = pushforward(ys, {x: seed}, nan_safe=nan_safe)
     found = pushed if _is_scalar(x) else _rows_of(pushed, seed, basis(x))
     return [
         zeros_between(y, x) if t is None else t if _is_scalar(x) else split_axis(t, x, True)
@@ -182,7 +189,7 @@ def _rows_of(nodes: Sequence[Node | None], seed: Node, units: Node) -> list[Node
     ]
 
 
-def hessians(output_node: Node, nodes: Sequence[Node]) -> list[list[Node]]:
+def hessians(output_node: Node, nodes: Sequence[Node], *, nan_safe: bool = True) -> list[list[Node]]:
     """Return the second derivatives of a node with respect to pairs of others, forward over reverse.
 
     Parameters
@@ -191,6 +198,8 @@ def hessians(output_node: Node, nodes: Sequence[Node]) -> list[list[Node]]:
         What is differentiated: a scalar, or else the sum of its entries.
     nodes : sequence of Node
         What it is differentiated by.
+    nan_safe : bool
+        As for :func:`gradients`.
 
     Returns
     -------
@@ -213,11 +222,16 @@ def hessians(output_node: Node, nodes: Sequence[Node]) -> list[list[Node]]:
             [ 0., 12.]])]
     """
     _, wanted = checked('hessians', output_node, nodes)
-    return jacobian_blocks(gradients(output_node, wanted), wanted, 'forward', holomorphic=False)
+    first = gradients(output_node, wanted, nan_safe=nan_safe)
+    return jacobian_blocks(first, wanted, 'forward', holomorphic=False, nan_safe=nan_safe)
 
 
 def hessian_products(
-    output_node: Node, nodes: Sequence[Node], tangents: Sequence[Operand | None]
+    output_node: Node,
+    nodes: Sequence[Node],
+    tangents: Sequence[Operand | None],
+    *,
+    nan_safe: bool = True,
 ) -> list[Node]:
     """Return the second derivative of a node times a vector, forward over reverse.
 
@@ -229,6 +243,8 @@ def hessian_products(
         What it is differentiated by.
     tangents : sequence of Node, torch.Tensor, number or None
         The vector: one part for each of ``nodes``, of its shape; ``None`` for zeros.
+    nan_safe : bool
+        As for :func:`gradients`.
 
     Returns
     -------
@@ -259,5 +275,5 @@ def hessian_products(
         for x, t in zip(wanted, tangents, strict=True)
         if t is not None
     }
-    moved = pushforward(gradients(output_node, wanted), moving)
+    moved = pushforward(gradients(output_node, wanted, nan_safe=nan_safe), moving, nan_safe=nan_safe)
     return [zeros_like(x) if t is None else t for x, t in zip(wanted, moved, strict=True)]

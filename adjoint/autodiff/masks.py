@@ -9,111 +9,38 @@ behind that may be infinite (`Hazards`); where there is not, the graph is what i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
 
-from adjoint.autodiff.hazards import Hazards, is_entrywise
+from adjoint.autodiff.hazards import is_entrywise
 from adjoint.autodiff.pullback import pullback
+from adjoint.autodiff.zeros import Masked, Vector, Zeros
 from adjoint.core.node import Node
-from adjoint.core.numbering import Numbering
 from adjoint.ops.contraction import Multilinear
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import sum_to_like
-from adjoint.ops.logic import logical_and, logical_not, logical_or
+from adjoint.ops.logic import logical_and
 from adjoint.ops.masks import any_like
 from adjoint.ops.scatter import masked_fill
 from adjoint.ops.select import where
-from adjoint.ops.several import pack, plus
+from adjoint.ops.several import pack
 
-__all__ = ['Cotangent', 'Masked', 'Masks']
-
-
-@dataclass(frozen=True, slots=True)
-class Masked:
-    """A cotangent that is ``raw`` where the mask holds (or does not hold), and zero elsewhere.
-
-    Parameters
-    ----------
-    raw : Node
-        Anything where the cotangent is zero, also nan.
-    mask : Node
-        It broadcasts to the shape of ``raw``.
-    kept : bool
-        Whether ``raw`` counts where the mask holds, or where it does not.
-    """
-
-    raw: Node
-    mask: Node
-    kept: bool = True
+__all__ = ['Cotangents']
 
 
-Cotangent: TypeAlias = Node | Masked
+class Cotangents(Zeros):
+    """The part of a reverse walk that knows zeros."""
 
-
-class Masks:
-    """The part of a reverse walk that knows zeros.
-
-    Parameters
-    ----------
-    hazards : Hazards
-        Where it is worth knowing them.
-    numbering : Numbering
-        What stands for a node that is built again.
-    nan_safe : bool
-        Whether anything is made of it.
-    """
-
-    def __init__(self, hazards: Hazards, numbering: Numbering, *, nan_safe: bool) -> None:
-        self._hazards = hazards
-        self._numbering = numbering
-        self._nan_safe = nan_safe
-
-    def shared(self, ct: Cotangent) -> Cotangent:
-        """Return what stands for a cotangent."""
-        if isinstance(ct, Node):
-            return self._numbering.of(ct)
-        return Masked(self._numbering.of(ct.raw), self._numbering.of(ct.mask), ct.kept)
-
-    def written(self, ct: Cotangent) -> Node:
-        """Return a cotangent as one node."""
-        if isinstance(ct, Node):
-            return ct
-        return self._numbering.of(where(ct.mask, *((ct.raw, 0.0) if ct.kept else (0.0, ct.raw))))
-
-    def total(self, parts: Sequence[Cotangent]) -> Cotangent:
-        """Return the sum of the cotangents of one node; what is zero in all of them is zero in it."""
-        total = parts[0]
-        for ct in parts[1:]:
-            total = self.shared(self._plus(total, ct))
-        return total
-
-    def _plus(self, a: Cotangent, b: Cotangent) -> Cotangent:
-        if isinstance(a, Node) or isinstance(b, Node):
-            return plus(self.written(a), self.written(b))
-        if a.mask is b.mask:
-            if a.kept == b.kept:
-                return Masked(a.raw + b.raw, a.mask, a.kept)
-            # Each counts where the other does not.
-            return where(a.mask, *((a.raw, b.raw) if a.kept else (b.raw, a.raw)))
-        mask = logical_or(self._as_node(a), self._as_node(b))
-        return Masked(self.written(a) + self.written(b), mask)
-
-    def _as_node(self, ct: Masked) -> Node:
-        """Return the mask that holds where ``raw`` counts."""
-        return ct.mask if ct.kept else self._numbering.of(logical_not(ct.mask))
-
-    def pullback(self, node: Node, ct: Cotangent) -> list[Cotangent | None]:
+    def pullback(self, node: Node, ct: Vector) -> list[Vector | None]:
         """Return the cotangents of the inputs of a node, with what is known of their zeros."""
         if isinstance(ct, Node):
-            if not (node.op.drops and self._nan_safe) or ct.op is pack:
+            if not (node.op.drops and self.nan_safe) or ct.op is pack:
                 return [*pullback(node, ct)]
             return self._dropping(node, ct)
         if is_entrywise(node):
             return self._entrywise(node, ct)
         return self._mixing(node, ct)
 
-    def _dropping(self, node: Node, ct: Node) -> list[Cotangent | None]:
+    def _dropping(self, node: Node, ct: Node) -> list[Vector | None]:
         """Pull back through an op that leaves entries of its operands out."""
         found = pullback(node, ct)
         if node.op is where:
@@ -123,29 +50,45 @@ class Masks:
                 c if c is None or mask is None or not self._is_carried(x) else Masked(c, mask)
                 for x, c, mask in zip(node.inputs, found, node.op.needs(node, None), strict=True)
             ]
-        matters = self._hazards.near_pole if isinstance(node.op, Elementwise) else self._hazards.far
-        if not any(matters(x) for x in node.inputs):
+        if isinstance(node.op, Elementwise):
+            if not self._cuts(node):
+                return [*found]
+            masks = node.op.needs(node, None)
+            return [
+                c if c is None or mask is None else self._settled(Masked(c, mask), x)
+                for x, c, mask in zip(node.inputs, found, masks, strict=True)
+            ]
+        if not any(self.hazards.far(x) for x in node.inputs):
             return [*found]
         return self._known(node, found, node.op.needs(node, None))
 
+    def _cuts(self, node: Node) -> bool:
+        """Whether the zeros among the partials of a node, such as those of `relu`, are worth knowing.
+
+        The cotangent that comes may be infinite, or a partial directly behind.
+        """
+        return node.op.drops and (
+            self.hazards.ahead(node) or any(self.hazards.near_pole(x) for x in node.inputs)
+        )
+
     def _known(
         self, node: Node, found: Sequence[Node | None], masks: Sequence[Node | None]
-    ) -> list[Cotangent | None]:
+    ) -> list[Vector | None]:
         """Return cotangents with their masks, where these are of use."""
         return [
-            c if c is None or mask is None or not self._hazards.far(x) else Masked(c, mask)
+            c if c is None or mask is None or not self.hazards.far(x) else Masked(c, mask)
             for x, c, mask in zip(node.inputs, found, masks, strict=True)
         ]
 
-    def _mixing(self, node: Node, ct: Masked) -> list[Cotangent | None]:
+    def _mixing(self, node: Node, ct: Masked) -> list[Vector | None]:
         """Pull back through an op that is not entrywise: its operands are known to be needed, or not."""
-        masks = node.op.needs(node, self._as_node(ct))
+        masks = node.op.needs(node, self.as_node(ct))
         guarded = self._guarded(node, masks) if isinstance(node.op, Multilinear) else node
         found = pullback(guarded, self.written(ct))
-        if not isinstance(node.op, Multilinear) and self._hazards.is_hazard(node):
+        if not isinstance(node.op, Multilinear) and self.hazards.is_hazard(node):
             # The zeros of this cotangent have met a partial that may be infinite already.
             found = [
-                c if c is None or mask is None or self._hazards.far(x) else self.written(Masked(c, mask))
+                c if c is None or mask is None or self.hazards.far(x) else self.written(Masked(c, mask))
                 for x, c, mask in zip(node.inputs, found, masks, strict=True)
             ]
         return self._known(node, found, masks)
@@ -158,14 +101,14 @@ class Masks:
         value is not finite anyway.
         """
         inputs = [
-            x if mask is None or not self._hazards.is_suspect(x) else where(mask, x, 0.0)
+            x if mask is None or not self.hazards.is_suspect(x) else where(mask, x, 0.0)
             for x, mask in zip(node.inputs, masks, strict=True)
         ]
         if all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
             return node
         return Node(inputs, node.op, node.attrs, type=node.type)
 
-    def _entrywise(self, node: Node, ct: Masked) -> list[Cotangent | None]:
+    def _entrywise(self, node: Node, ct: Masked) -> list[Vector | None]:
         """Pull back through an entrywise op: what is zero stays so, whatever the partials are."""
         found = pullback(node, ct.raw)
         if node.op is where:
@@ -173,22 +116,22 @@ class Masks:
         if not all(_has_known_form(c, x, node) for x, c in zip(node.inputs, found, strict=True)):
             return self._mixing(node, ct)
         own: Sequence[Node | None] = [None] * len(found)
-        if node.op.drops and any(self._hazards.near_pole(x) for x in node.inputs):
+        if self._cuts(node):
             own = node.op.needs(node, None)
-        entries: list[Cotangent | None] = []
+        entries: list[Vector | None] = []
         for x, c, mask in zip(node.inputs, found, own, strict=True):
-            both = ct if mask is None else Masked(ct.raw, logical_and(self._as_node(ct), mask))
+            both = ct if mask is None else Masked(ct.raw, logical_and(self.as_node(ct), mask))
             entries.append(self._entry(c, x, both))
         return entries
 
-    def _entry(self, found: Node | None, x: Node, ct: Masked) -> Cotangent | None:
+    def _entry(self, found: Node | None, x: Node, ct: Masked) -> Vector | None:
         if found is None or found.op is zeros_like:
             return found
         if found.op is sum_to_like and found.inputs[1] is x:
             return self._summed(Masked(found.inputs[0], ct.mask, ct.kept), x)
         return self._settled(Masked(found, ct.mask, ct.kept), x)
 
-    def _chosen(self, found: Node | None, x: Node, ct: Masked | None) -> Cotangent | None:
+    def _chosen(self, found: Node | None, x: Node, ct: Masked | None) -> Vector | None:
         """Take the cotangent of an operand of `where` apart, and join its mask with that of the value."""
         if found is None or found.op is zeros_like or (ct is None and not self._is_carried(x)):
             return found
@@ -197,20 +140,20 @@ class Masks:
         condition, raw = inner.inputs
         chosen = Masked(raw, condition, kept='b' in inner.attrs)
         if ct is not None and (ct.mask, ct.kept) != (chosen.mask, chosen.kept):
-            chosen = Masked(raw, logical_and(self._as_node(ct), self._as_node(chosen)))
+            chosen = Masked(raw, logical_and(self.as_node(ct), self.as_node(chosen)))
         return self._summed(chosen, x) if is_summed else self._settled(chosen, x)
 
     def _is_carried(self, x: Node) -> bool:
-        return self._hazards.near(x) or self._hazards.far(x)
+        return self.hazards.near(x) or self.hazards.far(x)
 
-    def _settled(self, ct: Masked, x: Node) -> Cotangent:
+    def _settled(self, ct: Masked, x: Node) -> Vector:
         """Return the cotangent of ``x`` with its mask, where that is of use."""
         return ct if self._is_carried(x) else self.written(ct)
 
-    def _summed(self, ct: Masked, x: Node) -> Cotangent:
+    def _summed(self, ct: Masked, x: Node) -> Vector:
         """Return the cotangent of a broadcast value as that of its operand."""
         total = sum_to_like(self.written(ct), x)
-        return Masked(total, any_like(self._as_node(ct), x)) if self._is_carried(x) else total
+        return Masked(total, any_like(self.as_node(ct), x)) if self._is_carried(x) else total
 
 
 def _has_known_form(found: Node | None, x: Node, node: Node) -> bool:

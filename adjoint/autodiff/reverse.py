@@ -3,7 +3,8 @@
 from collections.abc import Container, Iterable
 
 from adjoint.autodiff.hazards import Hazards
-from adjoint.autodiff.masks import Cotangent, Masks
+from adjoint.autodiff.masks import Cotangents
+from adjoint.autodiff.zeros import Vector
 from adjoint.core.node import Node
 from adjoint.core.numbering import Numbering
 from adjoint.core.order import topological_sort
@@ -49,9 +50,9 @@ def cotangents(
     for node in order:
         if not depends.isdisjoint(node.inputs):
             depends.add(node)
-    masks = Masks(Hazards(order, goals, depends), shared, nan_safe=nan_safe)
+    masks = Cotangents(Hazards(order, goals, depends), shared, nan_safe=nan_safe)
     totals: dict[Node, Node] = {}
-    parts: dict[Node, list[Cotangent]] = {node: [shared.of(seed)] for node, seed in seeds.items()}
+    parts: dict[Node, list[Vector]] = {node: [shared.of(seed)] for node, seed in seeds.items()}
     outside = ambient_site()
     try:
         for node in reversed(order):
@@ -73,5 +74,5 @@ def cotangents(
     return [totals.get(node) for node in wanted]
 
 
-def _is_zero(ct: Cotangent) -> bool:
+def _is_zero(ct: Vector) -> bool:
     return isinstance(ct, Node) and ct.op is zeros_like

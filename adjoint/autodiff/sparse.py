@@ -66,7 +66,11 @@ class SparseDerivative:
 
 
 def sparse_jacobian(
-    output: Node, node: Node, mode: Literal['forward', 'reverse'] | None = None
+    output: Node,
+    node: Node,
+    mode: Literal['forward', 'reverse'] | None = None,
+    *,
+    nan_safe: bool = True,
 ) -> SparseDerivative:
     """Return the Jacobian of a node by another, by the entries of its pattern.
 
@@ -76,6 +80,8 @@ def sparse_jacobian(
         Of any shapes, whose sizes are numbers.
     mode : {'forward', 'reverse'}, optional
         By columns or by rows; by default whichever takes fewer products.
+    nan_safe : bool
+        As for :func:`gradients`.
 
     Returns
     -------
@@ -121,17 +127,18 @@ def sparse_jacobian(
     target, source = static_shape(output), static_shape(node)
     if chosen == 'forward':
         seed = variable_like(node, 't')
-        products = _products(pushforward(output, {node: seed}), seed, colours)
+        products = _products(pushforward(output, {node: seed}, nan_safe=nan_safe), seed, colours)
         values = _picked(products, output, colours[columns], rows)
     else:
         seed = variable_like(output, 'ct')
-        products = _products(cotangents({output: seed}, [node])[0], seed, colours)
+        (pulled,) = cotangents({output: seed}, [node], nan_safe=nan_safe)
+        products = _products(pulled, seed, colours)
         values = _picked(products, node, colours[rows], columns)
     indices = positions_in(pattern, target, source)
     return SparseDerivative(values, indices, (*target, *source), _count(colours), chosen)
 
 
-def sparse_hessian(output: Node, node: Node) -> SparseDerivative:
+def sparse_hessian(output: Node, node: Node, *, nan_safe: bool = True) -> SparseDerivative:
     """Return the Hessian of a scalar node by another, by the entries of its pattern.
 
     Its symmetry is used: for one, an arrow of any size takes two products.
@@ -142,6 +149,8 @@ def sparse_hessian(output: Node, node: Node) -> SparseDerivative:
         A scalar.
     node : Node
         Of any shape ``T``, whose sizes are numbers.
+    nan_safe : bool
+        As for :func:`gradients`.
 
     Returns
     -------
@@ -174,14 +183,14 @@ def sparse_hessian(output: Node, node: Node) -> SparseDerivative:
     if static_shape(output):
         msg = f"a Hessian is that of a scalar, and '{output}' is {output.type}: sum it\n{output.location}"
         raise ShapeError(msg)
-    (gradient,) = gradients(output, [node])
+    (gradient,) = gradients(output, [node], nan_safe=nan_safe)
     pattern = pattern_of(gradient, node)
     # Where an entry can be other than zero, so can its mirror image.
     pattern = (pattern + pattern.T).tocsr()
     pattern.sort_indices()
     colours = star_colours(pattern)
     seed = variable_like(node, 't')
-    products = _products(pushforward(gradient, {node: seed}), seed, colours)
+    products = _products(pushforward(gradient, {node: seed}, nan_safe=nan_safe), seed, colours)
     rows, which = star_source(pattern, colours)
     source = static_shape(node)
     return SparseDerivative(

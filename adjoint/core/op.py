@@ -93,6 +93,9 @@ class Op:
     # Whether it may leave entries of an operand out, so that their cotangents are known to be zero.
     drops: ClassVar[bool] = False
 
+    # Whether it may put entries in that come from no operand, so that their tangents are known to be zero.
+    fills: ClassVar[bool] = False
+
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if 'name' not in cls.__dict__:
@@ -179,6 +182,27 @@ class Op:
             where it is not known.
         """
         return [None] * len(node.inputs)
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return which entries of the value are computed from some entries of the inputs.
+
+        Tangents are kept free of nan by it: see `adjoint.autodiff.tangents`.
+
+        Parameters
+        ----------
+        node : Node
+            The node whose entries are asked for.
+        masks : sequence of Node or bool
+            For each of ``node.inputs`` a mask that broadcasts to its shape, not zero at the entries; true for
+            all entries, false for none.
+
+        Returns
+        -------
+        Node or None
+            A mask that broadcasts to the shape of the node; ``None`` for all entries, or where it is not
+            known.
+        """
+        return None
 
     def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
         """Return the node for a whole batch of operands: what the op gives for each, one after the other.

@@ -10,6 +10,9 @@ from adjoint.core.errors import TensorTypeError
 from adjoint.core.graph import Stepper, hand_over_runner
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
+from adjoint.execute.auto import Auto
+from adjoint.execute.compiled import Compiled
+from adjoint.execute.cudagraph import CudaGraph
 from adjoint.execute.executor import Executor, Task
 from adjoint.execute.feed import check_keys, missing, names_sizes, naming
 from adjoint.execute.memory import Memory
@@ -24,7 +27,15 @@ from adjoint.passes.pipeline import LEVELS, Level
 
 __all__ = ['EXECUTORS', 'Evaluator']
 
-EXECUTORS: Mapping[str, Executor] = MappingProxyType({'plan': Plan(), 'reference': Reference()})
+EXECUTORS: Mapping[str, Executor] = MappingProxyType(
+    {
+        'auto': Auto(),
+        'compiled': Compiled(),
+        'cudagraph': CudaGraph(),
+        'plan': Plan(),
+        'reference': Reference(),
+    }
+)
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
@@ -41,7 +52,9 @@ class Evaluator:
         What every run returns the values of.
     executor : str or Executor
         How they are computed: ``'plan'`` writes a straight-line program for each new signature of the
-        values, ``'reference'`` takes one node after the other. Both give the same results.
+        values, ``'reference'`` takes one node after the other. Both give the same results. ``'compiled'``
+        gives the graph to a compiler, and its results differ by rounding; ``'auto'`` starts with the plan
+        and goes over to that where it is faster; ``'cudagraph'`` records the plan on a GPU.
     optimize : {'none', 'bitwise', 'default', 'fast'}
         Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none. At
         ``'bitwise'`` all runs have the same bits; at ``'default'`` values may be closer to the true ones,
@@ -164,6 +177,24 @@ class Evaluator:
         """
         programs = self._programs_for(input_values)
         return programs.program([input_values[node] for node in programs.task.fed]).source
+
+    def state(self, input_values: Mapping[Node, torch.Tensor]) -> str:
+        """Return in a few words what runs for values like these, and how much of it is compiled.
+
+        Parameters
+        ----------
+        input_values : mapping of Node to torch.Tensor
+            As for :meth:`run`; the first call with their signature runs once.
+
+        Examples
+        --------
+        >>> import torch, adjoint as ad
+        >>> x = ad.Variable('x')
+        >>> ad.Evaluator([ad.sin(x) * x], executor='plan').state({x: torch.ones(3)})
+        'plan: 2 lines'
+        """
+        programs = self._programs_for(input_values)
+        return programs.program([input_values[node] for node in programs.task.fed]).state
 
     def memory(self, given: Mapping[Node, Given] = _NOTHING, sizes: Mapping[str, int] = _NOTHING) -> Memory:
         """Return how much memory a run takes, when, and for which lines; nothing is computed.

@@ -46,6 +46,11 @@ class Program(Protocol):
         """The program as a person reads it."""
         ...
 
+    @property
+    def state(self) -> str:
+        """What runs, in a few words."""
+        ...
+
 
 class Executor(Protocol):
     """A way to run graphs.

@@ -6,7 +6,10 @@ from typing import Any
 
 import torch
 
-__all__ = ['current_transform', 'dispatch_modes', 'is_autocast', 'native', 'set_records']
+__all__ = [
+    'DATA_POINTER', 'current_transform', 'dispatch_modes', 'is_autocast', 'memory_of', 'native',
+    'set_records',
+]  # fmt: skip
 
 _inner: Any = torch._C  # pyright: ignore[reportPrivateUsage] there is no public way to any of these
 
@@ -19,7 +22,15 @@ current_transform = _inner._functorch.maybe_current_level
 # Sets whether torch records for its autograd; a context manager would cost as much as a kernel.
 set_records = _inner._set_grad_enabled
 
+# Where kernels that Inductor compiled find the memory of a tensor.
+DATA_POINTER: int = _inner._dynamo.guards._torchinductor_pyobject_tensor_data_ptr
+
 
 def native(name: str) -> Any:
     """Return the kernel behind a function of ``torch.nn.functional`` that checks its arguments in Python."""
     return getattr(_inner._nn, name)
+
+
+def memory_of(value: torch.Tensor) -> int:
+    """Return a number that is the same for tensors that lie in the same memory."""
+    return value.untyped_storage()._cdata  # pyright: ignore[reportPrivateUsage] its identity

@@ -152,6 +152,11 @@ class PlannedProgram:
         error.add_note(circumstances(step.node, {x: scope[name] for x, name in named if name in scope}))
 
     @property
+    def state(self) -> str:
+        """What runs."""
+        return f'plan: {len(self._lines)} lines'
+
+    @property
     def source(self) -> str:
         """The program, with the type of every value and the user's line that it comes from."""
         width = min(max((len(text) for text in self._body), default=0), 72)

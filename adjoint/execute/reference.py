@@ -102,3 +102,8 @@ class Schedule:
         return '\n'.join(
             f'{node.name}: {node.type or "?"}    # {node.location.short}' for node, _, _ in self._steps
         )
+
+    @property
+    def state(self) -> str:
+        """What runs."""
+        return f'reference: {len(self._steps)} nodes'

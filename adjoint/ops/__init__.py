@@ -19,6 +19,7 @@ from adjoint.ops import (
     creation,
     cumulative,
     determinant,
+    device,
     diagonal,
     distance,
     elimination,
@@ -34,6 +35,7 @@ from adjoint.ops import (
     loss,
     masks,
     matrix,
+    max_pooling,
     moments,
     normalise,
     ordering,
@@ -63,9 +65,10 @@ __all__ = ['FAMILIES', 'registry']
 FAMILIES = (
     arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
     step, logic, masks, select, blend, reduction, moments, cumulative, ordering, contraction, convolution,
-    pooling, resampling, padding, channels, normalise, attention, loss, embedding, matrix, linalg,
-    determinant, factorisation, elimination, distance, spectral, random, ranges, shape, tiling, diagonal,
-    window, index, scatter, scatter_reduce, linear, batch, creation, basis, flowing, torch_names,
+    pooling, max_pooling, resampling, padding, channels, normalise, attention, loss, embedding, matrix,
+    linalg, determinant, factorisation, elimination, distance, spectral, random, ranges, shape, tiling,
+    diagonal, window, index, scatter, scatter_reduce, linear, device, batch, creation, basis, flowing,
+    torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

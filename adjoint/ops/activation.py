@@ -14,7 +14,7 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import square
 from adjoint.ops.elementwise import Partial, Unary
 from adjoint.ops.exponential import erfc, exp
-from adjoint.ops.reduction import rows_needed, sum_
+from adjoint.ops.reduction import rows_needed, rows_reached, sum_
 from adjoint.ops.step import greater
 from adjoint.ops.trigonometric import tanh
 
@@ -97,6 +97,10 @@ class _AlongDim(Op):
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
         return rows_needed(node, mask, node.attrs['dim'])
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the rows with a marked entry, as wholes."""
+        return rows_reached(node, masks, node.attrs['dim'])
 
 
 class Softmax(_AlongDim):

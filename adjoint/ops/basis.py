@@ -51,6 +51,8 @@ class ZerosBetween(Creation):
 class SplitAxis(Linear):
     """``a`` with its first axis taken apart into the axes of ``like``; with ``last`` these are at the end."""
 
+    moves = True
+
     def __call__(self, a: Operand, like: Operand, last: bool = False) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self, {'last': last})
 
@@ -73,6 +75,8 @@ class SplitAxis(Linear):
 
 class JoinAxes(Linear):
     """``a`` with its first axes, as many as ``like`` has, made one, its first: undoes ``split_axis``."""
+
+    moves = True
 
     def __call__(self, a: Operand, like: Operand, last: bool = False) -> Node:
         """Build the node; with ``last`` they are the last axes of ``a``."""

@@ -24,6 +24,7 @@ class Spread(Linear):
     No memory is taken; the adjoint is the sum along the axis.
     """
 
+    moves = True
     axes = ('dim',)
 
     def __call__(self, a: Operand, like: Operand, dim: int = 0) -> Node:
@@ -56,6 +57,8 @@ class Align(Linear):
     ``attrs['promotes']`` false.
     """
 
+    moves = True
+
     def __call__(
         self, a: Operand, others: Sequence[Operand], batches: Sequence[bool], promotes: bool = True
     ) -> Node:
@@ -83,6 +86,7 @@ class Align(Linear):
 class SplitLike(Linear):
     """``a`` with its axis ``dim`` taken apart into that and the next one of ``like``: undoes ``flatten``."""
 
+    moves = True
     axes = ('dim',)
 
     def __call__(self, a: Operand, like: Operand, dim: int = 0) -> Node:

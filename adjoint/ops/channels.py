@@ -39,6 +39,8 @@ def _count(node: Node, a: torch.Tensor) -> int:
 class AlongChannels(Linear):
     """``a``, with one entry for each channel, expanded to the shape of ``like`` along its axis 1."""
 
+    moves = True
+
     def __call__(self, a: Operand, like: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(like, self.name)], self)
 
@@ -52,6 +54,8 @@ class AlongChannels(Linear):
 
 class OverChannels(Linear):
     """The sum of ``a`` over all axes but axis 1: the adjoint of ``along_channels``."""
+
+    moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (a,) = input_values
@@ -124,6 +128,8 @@ class BatchNorm(Op):
 
 class GroupChannels(Linear):
     """``a`` with its channels in ``groups`` equal groups, each with everything behind it on one axis."""
+
+    moves = True
 
     def __call__(self, a: Operand, groups: int) -> Node:
         return Node([as_node(a, self.name)], self, {'groups': groups})

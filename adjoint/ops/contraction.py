@@ -10,8 +10,9 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
+from adjoint.ops.creation import ones_like
 from adjoint.ops.elementwise import Step
-from adjoint.ops.linear import conj
+from adjoint.ops.linear import conj, expand_like
 from adjoint.ops.masks import any_to_size
 from adjoint.ops.shape import transpose
 
@@ -97,6 +98,20 @@ class MatMul(Multilinear):
         if mask is None:
             return [None, None]
         return [Node([mask, a, b], matmul_needs, {'of': side}) for side in ('left', 'right')]
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the rows and columns that marked entries of ``a`` and ``b`` are multiplied into."""
+        if any(mask is True for mask in masks):
+            return None
+        a, b = node.inputs
+        left, right = masks
+        total: Node | None = None
+        if isinstance(left, Node):
+            total = Node([expand_like(left, a), ones_like(b)], self)
+        if isinstance(right, Node):
+            reached = Node([ones_like(a), expand_like(right, b)], self)
+            total = reached if total is None else total + reached
+        return total
 
 
 def _are_plain(a: Node, b: Node) -> bool:

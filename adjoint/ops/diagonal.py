@@ -38,6 +38,8 @@ class Diagonal(Linear):
 class DiagonalScatter(Linear):
     """``a`` with ``source`` for the diagonal of two axes."""
 
+    moves = True
+    drops = True
     axes = ('dim1', 'dim2')
     linear_in = (0, 1)
 
@@ -57,6 +59,7 @@ class DiagonalScatter(Linear):
 class DiagEmbed(Linear):
     """Zeros with the last axis of ``a`` as the diagonal of two new axes."""
 
+    fills = True
     axes = ('dim1', 'dim2')
     moves = True
 

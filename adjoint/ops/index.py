@@ -109,6 +109,7 @@ class Ungetitem(Linear):
     Entries that an index names several times add up.
     """
 
+    fills = True
     moves = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -228,6 +229,7 @@ class Crop(Linear):
 class Pad(Linear):
     """Zeros of the shape of ``like`` with ``a`` in their corner: the adjoint of :class:`Crop`."""
 
+    fills = True
     axes = ()
     moves = True
 

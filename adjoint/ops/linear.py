@@ -19,14 +19,13 @@ __all__ = [
     'BroadcastTo',
     'Cast',
     'Conj',
+    'EntrywiseMap',
     'ExpandAs',
     'ExpandLike',
     'Imag',
     'Linear',
     'Real',
     'SumToLike',
-    'ToDevice',
-    'ToDeviceOf',
     'alias',
     'broadcast',
     'broadcast_to',
@@ -39,8 +38,6 @@ __all__ = [
     'same_type',
     'sizes_of',
     'sum_to_like',
-    'to_device',
-    'to_device_of',
     'to_dtype',
 ]  # fmt: skip
 
@@ -84,6 +81,19 @@ class Linear(Op):
             return super().needs(node, mask)
         return self.adjoint(node, ones_like(node) if mask is None else expand_like(mask, node))
 
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the op applied to the masks as numbers: it is not zero where an entry is reached."""
+        if not self.moves:
+            return super().reaches(node, masks)
+        return self.jvp(node, [_as_numbers(x, m) for x, m in zip(node.inputs, masks, strict=True)])
+
+
+def _as_numbers(x: Node, mask: Node | bool) -> Node | None:
+    """Return a mask as a tensor like ``x``; ``None`` for one that holds nowhere."""
+    if isinstance(mask, Node):
+        return expand_like(mask, x)
+    return ones_like(x) if mask else None
+
 
 def same_type(a: Node, b: Node) -> bool:
     """Whether shape and dtype of both are known to be equal."""
@@ -103,17 +113,23 @@ def to_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 class _Broadcasting(Linear):
     """Base of the ops that broadcast ``a``, the first operand."""
 
+    moves = True
+
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return where any of the entries that ``a`` is broadcast to is marked."""
         return [None if mask is None else any_like(mask, node.inputs[0]), *(None for _ in node.inputs[1:])]
 
 
-class _Entrywise(Linear):
+class EntrywiseMap(Linear):
     """Base of the ops of which each entry is made from that entry of ``a``, the first operand."""
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the mask itself, which broadcasts to the shape of ``a``."""
         return [mask, *(None for _ in node.inputs[1:])]
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the mask itself."""
+        return masks[0] if isinstance(masks[0], Node) else None
 
 
 class SumToLike(Linear):
@@ -123,6 +139,8 @@ class SumToLike(Linear):
     where the operand is real. For a ``like`` that is neither floating nor complex it is zero.
     Where the types are known to agree already, the call returns ``a`` itself.
     """
+
+    moves = True
 
     def __call__(self, a: Operand, like: Operand) -> Node:
         a, like = as_node(a, self.name), as_node(like, self.name)
@@ -220,7 +238,7 @@ class Broadcast(_Broadcasting):
         return (sum_to_like(ct, a),)
 
 
-class Alias(_Entrywise):
+class Alias(EntrywiseMap):
     """``a`` itself, as a node of its own: a derivative by it leaves other uses of ``a`` out."""
 
     axes = ()
@@ -234,7 +252,7 @@ class Alias(_Entrywise):
         return (ct,)
 
 
-class Conj(_Entrywise):
+class Conj(EntrywiseMap):
     """The complex conjugate; a real operand is returned as it is where its dtype is known.
 
     Antilinear over the complex numbers and linear over the reals, which is what torch's convention
@@ -260,7 +278,7 @@ class Conj(_Entrywise):
         return input_types[0]
 
 
-class Real(_Entrywise):
+class Real(EntrywiseMap):
     """The real part; a real operand is returned as it is where its dtype is known."""
 
     axes = ()
@@ -278,7 +296,7 @@ class Real(_Entrywise):
         return (expand_like(ct, a),)
 
 
-class Imag(_Entrywise):
+class Imag(EntrywiseMap):
     """The imaginary part; zero for a real operand."""
 
     axes = ()
@@ -295,7 +313,7 @@ class Imag(_Entrywise):
         return (sum_to_like(ct * 1j, a),)
 
 
-class Cast(_Entrywise):
+class Cast(EntrywiseMap):
     """``a`` in another dtype; from complex to real it keeps the real part."""
 
     axes = ()
@@ -321,52 +339,6 @@ class Cast(_Entrywise):
         return super().jvp(node, input_tangents) if flows else None
 
 
-class ToDevice(_Entrywise):
-    """``a`` on another device."""
-
-    axes = ()
-
-    def __call__(self, a: Operand, device: torch.device | str) -> Node:
-        a, device = as_node(a, self.name), torch.device(device)
-        known = None if a.type is None else a.type.device
-        if known is not None and known.type == device.type and device.index in {None, known.index}:
-            return a
-        return Node([a], self, {'device': device})
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a,) = input_values
-        return a.to(node.attrs['device'])
-
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        (a,) = input_types
-        return a._replace(device=node.attrs['device'])
-
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        (a,) = node.inputs
-        return (to_device_of(ct, a),)
-
-
-class ToDeviceOf(_Entrywise):
-    """``a`` on the device of ``like``: the adjoint of :class:`ToDevice`."""
-
-    axes = ()
-
-    def __call__(self, a: Operand, like: Operand) -> Node:
-        return Node([as_node(a, self.name), as_node(like, self.name)], self)
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        a, like = input_values
-        return a.to(like.device)
-
-    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
-        a, like = input_types
-        return a._replace(device=like.device)
-
-    def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
-        a, _ = node.inputs
-        return to_device_of(ct, a), None
-
-
 def sizes_of(shape: Sequence[int | Sequence[int]]) -> tuple[int, ...]:
     """Return sizes that were given one by one or as one sequence."""
     first = shape[0] if len(shape) == 1 else None
@@ -384,5 +356,3 @@ conj = Conj()
 real = Real()
 imag = Imag()
 cast = Cast()
-to_device = ToDevice()
-to_device_of = ToDeviceOf()

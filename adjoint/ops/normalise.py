@@ -10,7 +10,7 @@ from adjoint.core.operand import as_node
 from adjoint.ops.activation import softmax
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
-from adjoint.ops.reduction import mean, rows_needed
+from adjoint.ops.reduction import mean, rows_needed, rows_reached
 
 __all__ = [
     'Fused', 'LayerNorm', 'MatMulLayerNorm', 'MatMulSoftmax', 'layernorm', 'matmul_layernorm',
@@ -61,6 +61,10 @@ class LayerNorm(Op):
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
         return rows_needed(node, mask, tuple(range(-len(node.attrs['normalized_shape']), 0)))
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the rows with a marked entry, as wholes."""
+        return rows_reached(node, masks, tuple(range(-len(node.attrs['normalized_shape']), 0)))
 
     @staticmethod
     def _product(y: Node, t: Node) -> Node:

@@ -26,6 +26,7 @@ class ConstantPad(Linear):
     ``undo``, what was padded is cut off again and what was cut off is padded, by zeros.
     """
 
+    fills = True
     axes = ()
     moves = True
     drops = True
@@ -52,6 +53,8 @@ class ConstantPad(Linear):
 
 class _Pad(Linear):
     """Base of the ops that pad by entries of ``x``: two counts an axis, from the last axis on."""
+
+    moves = True
 
     kernels: tuple[Any, ...] = ()
 
@@ -124,6 +127,7 @@ class ReplicationPadBackward(_Pad):
 class Im2col(Linear):
     """The windows of ``x`` as columns, of shape ``(batch, channels * window, windows)``, as ``unfold``."""
 
+    moves = True
     name = 'im2col'
 
     def __call__(
@@ -157,6 +161,7 @@ class Col2im(Linear):
     Of ``output_size``, or of the last two sizes of a second operand.
     """
 
+    moves = True
     name = 'col2im'
 
     def __call__(

@@ -18,8 +18,8 @@ from adjoint.ops.step import eq
 __all__ = [
     'All_', 'Amax', 'Amin', 'Any_', 'Argmax', 'Argmin', 'CumSum', 'Dims', 'Logsumexp',
     'Mean', 'Reduction', 'Same', 'Sum', 'Unmean', 'Unsum', 'all_', 'amax', 'amin', 'any_', 'argmax',
-    'argmin', 'cumsum', 'logsumexp', 'mean', 'reduction_attrs', 'rows_needed', 'same', 'sum_', 'unmean',
-    'unreduced', 'unsum',
+    'argmin', 'cumsum', 'logsumexp', 'mean', 'reduction_attrs', 'rows_needed', 'rows_reached', 'same',
+    'sum_', 'unmean', 'unreduced', 'unsum',
 ]  # fmt: skip
 
 Dims: TypeAlias = int | Sequence[int] | None
@@ -84,12 +84,26 @@ class Reduction(Op):
             return [mask]  # it broadcasts as it is
         return [unreduced(expand_like(mask, node), node)]
 
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return whether any entry along the reduced axes is marked."""
+        (mask,) = masks
+        if not isinstance(mask, Node):
+            return None
+        attrs = {'dim': node.attrs['dim'], 'keepdim': node.attrs['keepdim']}
+        return Node([expand_like(mask, node.inputs[0])], any_, attrs)
+
 
 def rows_needed(node: Node, mask: Node | None, dim: Dims) -> Sequence[Node | None]:
     """Return the mask of whole rows: what an op that normalises along ``dim`` makes marked entries from."""
     if mask is None:
         return [None]
     return [Node([expand_like(mask, node)], any_, {'dim': dim, 'keepdim': True})]
+
+
+def rows_reached(node: Node, masks: Sequence[Node | bool], dim: Dims) -> Node | None:
+    """Return the mask of whole rows: what an op that normalises along ``dim`` makes of marked entries."""
+    (mask,) = masks
+    return rows_needed(node, mask, dim)[0] if isinstance(mask, Node) else None
 
 
 def _like_this(op: Op, y: Node, a: Node) -> Node:
@@ -116,6 +130,8 @@ class Sum(Reduction, Linear):
 
 class _Unreducing(Linear):
     """Base of the ops that expand a reduced ``a`` to the shape of ``like``."""
+
+    moves = True
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return whether any entry along the reduced axes is marked."""
@@ -344,6 +360,7 @@ class Argmin(_Position):
 class CumSum(Linear):
     """The running sum along an axis, from the front, or from the back with ``reverse``."""
 
+    moves = True
     axes = ('dim',)
     name = 'cumsum'
 

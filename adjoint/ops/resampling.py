@@ -322,6 +322,7 @@ def _backward(
 class PixelShuffle(Linear):
     """Channels moved into the last two axes, which grow by ``factor``, as ``torch.pixel_shuffle``."""
 
+    moves = True
     axes = ()
 
     def __call__(self, x: Operand, factor: int) -> Node:
@@ -338,6 +339,7 @@ class PixelShuffle(Linear):
 class PixelUnshuffle(Linear):
     """The last two axes shrunk by ``factor``, what they lose moved into channels: undoes a shuffle."""
 
+    moves = True
     axes = ()
 
     def __call__(self, x: Operand, factor: int) -> Node:
@@ -353,6 +355,8 @@ class PixelUnshuffle(Linear):
 
 class ChannelShuffle(Linear):
     """The channels of each of ``groups`` groups, in turn; with ``undo``, put back."""
+
+    moves = True
 
     def __call__(self, x: Operand, groups: int, undo: bool = False) -> Node:
         return Node([as_node(x, self.name)], self, {'groups': groups, 'undo': bool(undo)})

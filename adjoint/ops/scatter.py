@@ -9,9 +9,9 @@ from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
-from adjoint.ops.creation import zeros_like
+from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.index import filled, gather, getitem, index_select, pad_to_like, template_of
-from adjoint.ops.linear import Linear, sum_to_like, to_dtype
+from adjoint.ops.linear import Linear, expand_like, sum_to_like, to_dtype
 from adjoint.ops.logic import logical_and, logical_not
 from adjoint.ops.masks import any_like
 from adjoint.ops.select import where
@@ -33,6 +33,9 @@ class _Fill(Op):
     Where it stands, nothing flows; elsewhere, ``a`` does.
     """
 
+    drops = True
+    fills = True
+
     def _emptied(self, node: Node, t: Node) -> Node:
         return Node([t, *node.inputs[1:]], self, {**node.attrs, 'value': 0})
 
@@ -44,11 +47,20 @@ class _Fill(Op):
         t = input_tangents[0]
         return None if t is None else self._emptied(node, t)
 
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return where ``a`` is kept, as numbers."""
+        a, _ = node.inputs
+        kept = self._emptied(node, ones_like(a) if mask is None else expand_like(mask, a))
+        return [kept, None]
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return where ``a`` is kept, as numbers."""
+        a, _ = node.inputs
+        return self._emptied(node, expand_like(masks[0], a) if isinstance(masks[0], Node) else ones_like(a))
+
 
 class MaskedFill(_Fill):
     """``a`` with a number where ``mask`` holds; the two broadcast."""
-
-    drops = True
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return where ``a`` is kept."""
@@ -102,6 +114,8 @@ class Scatter(Linear):
     as in torch.
     """
 
+    moves = True
+    drops = True
     axes = ('dim',)
     linear_in = (0, 2)
 
@@ -130,6 +144,8 @@ class IndexPut(Linear):
     which of them stays; each gets the cotangent of the entry, as in torch.
     """
 
+    moves = True
+    drops = True
     linear_in = (0, 1)
 
     def __call__(self, a: Operand, indices: object, values: Operand, accumulate: bool = False) -> Node:
@@ -184,6 +200,8 @@ class IndexCopy(Linear):
     as in torch.
     """
 
+    moves = True
+    drops = True
     linear_in = (0, 2)
 
     def __call__(self, a: Operand, dim: int, index: Operand, source: Operand) -> Node:
@@ -201,6 +219,9 @@ class IndexCopy(Linear):
 
 class Take(Linear):
     """The entries of the flattened ``a`` at the positions ``index``, in the shape of ``index``."""
+
+    moves = True
+    drops = True
 
     def __call__(self, a: Operand, index: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(index, self.name)], self)
@@ -223,6 +244,8 @@ class Put(Linear):
     as in torch.
     """
 
+    moves = True
+    drops = True
     linear_in = (0, 2)
 
     def __call__(self, a: Operand, index: Operand, source: Operand, accumulate: bool = False) -> Node:
@@ -241,6 +264,9 @@ class Put(Linear):
 
 class MaskedSelect(Linear):
     """The entries of ``a`` where ``mask`` holds, as a vector; the two broadcast."""
+
+    moves = True
+    drops = True
 
     def __call__(self, a: Operand, mask: Operand) -> Node:
         return Node([as_node(a, self.name), as_node(mask, self.name)], self)
@@ -264,6 +290,8 @@ class MaskedPut(Linear):
     The adjoint of :class:`MaskedSelect`.
     """
 
+    moves = True
+    fills = True
     vectorises = False
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
@@ -279,6 +307,8 @@ class MaskedPut(Linear):
 class MaskedScatter(Linear):
     """``a`` with the leading entries of the flattened ``source`` where ``mask``, which broadcasts, holds."""
 
+    moves = True
+    drops = True
     vectorises = False
 
     linear_in = (0, 2)
@@ -310,6 +340,9 @@ class MaskedPart(Linear):
 
     The adjoint of what :class:`MaskedScatter` does with its source.
     """
+
+    moves = True
+    drops = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, mask = input_values

@@ -193,7 +193,7 @@ def _at_bounds(y: Node, x: torch.Tensor) -> torch.Tensor:
     found = torch.zeros_like(x, dtype=torch.bool)
     for name in ('min', 'max'):
         if y.attrs[name] is not None:
-            found |= x == y.attrs[name]
+            found.logical_or_(x == y.attrs[name])
     return found
 
 
@@ -206,9 +206,9 @@ class InRange(Step, Unary):
         (x,) = input_values
         inside = torch.ones_like(x, dtype=torch.bool)
         if node.attrs['min'] is not None:
-            inside &= x >= node.attrs['min']
+            inside.logical_and_(x >= node.attrs['min'])
         if node.attrs['max'] is not None:
-            inside &= x <= node.attrs['max']
+            inside.logical_and_(x <= node.attrs['max'])
         return inside.to(x.dtype)
 
 

@@ -181,6 +181,7 @@ class Flip(Linear):
 class _Triangle(Linear):
     """Base of ``tril`` and ``triu``, which are their own adjoints."""
 
+    fills = True
     axes = ()
     moves = True
     drops = True

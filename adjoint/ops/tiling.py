@@ -114,6 +114,8 @@ class Rot90(Linear):
 class BlockDiag(Linear):
     """Zeros with the operands, as matrices, along the diagonal."""
 
+    moves = True
+    fills = True
     linear_in = None
 
     def __call__(self, *tensors: Operand | Sequence[Operand]) -> Node:
@@ -130,6 +132,9 @@ class BlockDiag(Linear):
 
 class BlockPart(Linear):
     """The block of ``a`` where operand ``position`` lies in a block-diagonal matrix."""
+
+    moves = True
+    drops = True
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, parts = input_values[0], input_values[1:]

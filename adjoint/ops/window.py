@@ -19,6 +19,8 @@ __all__ = [
 class Unfold(Linear):
     """The windows of ``size`` entries along an axis, one every ``step``; they lie along a new last axis."""
 
+    moves = True
+    drops = True
     axes = ('dimension',)
 
     def __call__(self, a: Operand, dimension: int, size: int, step: int) -> Node:
@@ -40,6 +42,8 @@ class UnfoldBackward(Linear):
     The adjoint of ``unfold``.
     """
 
+    moves = True
+    fills = True
     axes = ('dimension',)
 
     def __call__(self, a: Operand, like: Operand, dimension: int, size: int, step: int) -> Node:
@@ -87,6 +91,9 @@ class AsStrided(Linear):
     Entries that occur several times add up on the way back.
     """
 
+    moves = True
+    drops = True
+
     def __call__(
         self, a: Operand, size: Sequence[int], stride: Sequence[int], storage_offset: int | None = None
     ) -> Node:
@@ -117,6 +124,9 @@ class AsStrided(Linear):
 class Unstrided(Linear):
     """Zeros of the shape of ``like`` with ``a`` added where ``as_strided`` reads: its adjoint."""
 
+    moves = True
+    fills = True
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like = input_values
         zeros = torch.zeros(like.numel(), dtype=a.dtype, device=a.device)
@@ -136,6 +146,8 @@ class AsStridedScatter(Linear):
     as in torch.
     """
 
+    moves = True
+    drops = True
     linear_in = (0, 1)
 
     def __call__(

@@ -15,6 +15,7 @@ from adjoint.core.node import Node
 from adjoint.ops.channels import along_channels, channel_share
 from adjoint.ops.contraction import matmul, matmul_left, matmul_right
 from adjoint.ops.creation import ones_like, zeros_like
+from adjoint.ops.device import to_device_of
 from adjoint.ops.index import crop, getitem, pad_to_like
 from adjoint.ops.linear import (
     broadcast,
@@ -24,7 +25,6 @@ from adjoint.ops.linear import (
     expand_like,
     same_type,
     sum_to_like,
-    to_device_of,
 )  # fmt: skip
 from adjoint.ops.ranges import full, full_like
 from adjoint.ops.reduction import mean, reduction_attrs, sum_, unmean, unsum

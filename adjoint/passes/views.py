@@ -6,7 +6,8 @@ import torch
 
 from adjoint.core.node import Node
 from adjoint.ops.creation import zeros_like
-from adjoint.ops.linear import broadcast_to, cast, conj, imag, real, to_device
+from adjoint.ops.device import to_device
+from adjoint.ops.linear import broadcast_to, cast, conj, imag, real
 from adjoint.ops.reduction import sum_
 from adjoint.ops.shape import flatten, flip, permute, reshape, squeeze, transpose, unsqueeze
 from adjoint.passes.facts import dtype_of, is_real, shape_of

@@ -1,11 +1,11 @@
 """``grad`` and ``value_and_grad``: the derivative of a plain Python function, through its graph."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from adjoint.autodiff.gradients import gradients
 from adjoint.transform.returned import scalar_in
-from adjoint.transform.staged import ByArguments
+from adjoint.transform.staged import ByArguments, Switches
 from adjoint.transform.trace import Arguments
 
 __all__ = ['Derivative', 'grad', 'value_and_grad']
@@ -21,21 +21,28 @@ class Derivative(ByArguments):
         *,
         has_aux: bool,
         with_value: bool,
+        **switches: Unpack[Switches],
     ) -> None:
-        super().__init__(function, argnums, has_aux=has_aux)
+        super().__init__(function, argnums, has_aux=has_aux, **switches)
         self._with_value = with_value
 
     def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
         returned, rest = self._returned(arguments, leaves)
         value = scalar_in(returned, self._name)
-        found = self._arranged(arguments, gradients(value, self._wanted(arguments, leaves)))
+        flat = gradients(value, self._wanted(arguments, leaves), nan_safe=self._nan_safe)
+        found = self._arranged(arguments, flat)
         if self._with_value:
             return ((value, rest), found) if self._has_aux else (value, found)
         return (found, rest) if self._has_aux else found
 
 
 def grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Derivative:
     """Return a function that gives the gradient of a scalar function.
 
@@ -49,6 +56,12 @@ def grad(
         The positional arguments to differentiate by.
     has_aux : bool
         Whether the function returns a pair of its value and anything else; the result is then a pair too.
+    nan_safe : bool
+        Whether a cotangent or tangent that is known to be zero stays zero where a derivative is infinite
+        or nan, as for :func:`gradients`.
+    stabilize : bool
+        Whether the function is taken in a form that does not overflow, underflow or cancel where it need
+        not, as :func:`stabilize` gives it; otherwise as it is written. A transform inside has its own.
 
     Returns
     -------
@@ -76,17 +89,23 @@ def grad(
     >>> grad(grad(torch.sin))(torch.tensor(0.5))
     tensor(-0.4794)
     """
-    return Derivative(function, argnums, has_aux=has_aux, with_value=False)
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
+    return Derivative(function, argnums, has_aux=has_aux, with_value=False, **switches)
 
 
 def value_and_grad(
-    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
+    function: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    *,
+    has_aux: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Derivative:
     """Return a function that gives the value of a scalar function together with its gradient.
 
     Parameters
     ----------
-    function, argnums, has_aux
+    function, argnums, has_aux, nan_safe, stabilize
         As for :func:`grad`.
 
     Returns
@@ -100,4 +119,5 @@ def value_and_grad(
     >>> value_and_grad(lambda x: (x * x).sum())(torch.tensor([1.0, 2.0]))
     (tensor(5.), tensor([2., 4.]))
     """
-    return Derivative(function, argnums, has_aux=has_aux, with_value=True)
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
+    return Derivative(function, argnums, has_aux=has_aux, with_value=True, **switches)

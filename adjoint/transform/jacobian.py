@@ -1,7 +1,7 @@
 """``jacobian`` and ``hessian``: all first and all second derivatives of a plain Python function."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import optree
 
@@ -11,7 +11,7 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.core.node import Node
 from adjoint.ops.creation import placeholder
 from adjoint.transform.returned import outputs_in, scalar_in
-from adjoint.transform.staged import ByArguments
+from adjoint.transform.staged import ByArguments, Switches
 from adjoint.transform.trace import Arguments
 
 __all__ = ['Jacobian', 'hessian', 'jacfwd', 'jacobian', 'jacrev']
@@ -29,8 +29,9 @@ class Jacobian(ByArguments):
         has_aux: bool,
         holomorphic: bool,
         sparse: bool = False,
+        **switches: Unpack[Switches],
     ) -> None:
-        super().__init__(function, argnums, has_aux=has_aux)
+        super().__init__(function, argnums, has_aux=has_aux, **switches)
         self._mode: Mode | None = mode
         self._sparse = sparse
         self._holomorphic = holomorphic
@@ -40,11 +41,17 @@ class Jacobian(ByArguments):
         ys, structure = outputs_in(returned, self._name)
         xs = self._wanted(arguments, leaves)
         if self._sparse:
-            blocks = [[_placed(sparse_jacobian(y, x, self._mode), leaves) for x in xs] for y in ys]
+            blocks = [[self._entries(y, x, leaves) for x in xs] for y in ys]
         else:
-            blocks = jacobian_blocks(ys, xs, self._mode, holomorphic=self._holomorphic)
+            blocks = jacobian_blocks(
+                ys, xs, self._mode, holomorphic=self._holomorphic, nan_safe=self._nan_safe
+            )
         result = optree.tree_unflatten(structure, [self._arranged(arguments, row) for row in blocks])
         return (result, rest) if self._has_aux else result
+
+    def _entries(self, y: Node, x: Node, leaves: Sequence[Any]) -> Node:
+        """Return the Jacobian of a node by the entries of its pattern."""
+        return _placed(sparse_jacobian(y, x, self._mode, nan_safe=self._nan_safe), leaves)
 
 
 def jacobian(
@@ -55,6 +62,8 @@ def jacobian(
     has_aux: bool = False,
     holomorphic: bool = False,
     sparse: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Jacobian:
     """Return a function that gives the Jacobian of a function: all derivatives of all entries.
 
@@ -76,6 +85,8 @@ def jacobian(
         Whether the result is made of sparse tensors (COO), from as few passes as the colours of the pattern
         of what can be other than zero; see :func:`sparse_jacobian`. Of real tensors only. Inside of another
         transform the result is dense.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -103,7 +114,10 @@ def jacobian(
     {'y': tensor([[ 6.,  0.],
             [ 0., 12.]])}
     """
-    return Jacobian(function, argnums, mode, has_aux=has_aux, holomorphic=holomorphic, sparse=sparse)
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
+    return Jacobian(
+        function, argnums, mode, has_aux=has_aux, holomorphic=holomorphic, sparse=sparse, **switches
+    )
 
 
 def jacfwd(
@@ -112,9 +126,12 @@ def jacfwd(
     *,
     has_aux: bool = False,
     holomorphic: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Jacobian:
     """Return ``jacobian(function, argnums, mode='forward')``, by the name that torch and JAX give it."""
-    return Jacobian(function, argnums, 'forward', has_aux=has_aux, holomorphic=holomorphic)
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
+    return Jacobian(function, argnums, 'forward', has_aux=has_aux, holomorphic=holomorphic, **switches)
 
 
 def jacrev(
@@ -123,9 +140,12 @@ def jacrev(
     *,
     has_aux: bool = False,
     holomorphic: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Jacobian:
     """Return ``jacobian(function, argnums, mode='reverse')``, by the name that torch and JAX give it."""
-    return Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=holomorphic)
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
+    return Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=holomorphic, **switches)
 
 
 def hessian(
@@ -134,6 +154,8 @@ def hessian(
     *,
     has_aux: bool = False,
     sparse: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Jacobian:
     """Return a function that gives all second derivatives of a function, forward over reverse.
 
@@ -144,6 +166,8 @@ def hessian(
     sparse : bool
         Whether the result is made of sparse tensors (COO), by the symmetry of the pattern; see
         :func:`sparse_hessian`. The function has to return one real scalar.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -164,10 +188,11 @@ def hessian(
     tensor([[8., 8.],
             [8., 2.]])
     """
+    switches: Switches = {'nan_safe': nan_safe, 'stabilize': stabilize}
     if sparse:
-        return SparseHessian(function, argnums, None, has_aux=has_aux, holomorphic=False)
-    first = Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=False)
-    return Jacobian(first, argnums, 'forward', has_aux=has_aux, holomorphic=False)
+        return SparseHessian(function, argnums, None, has_aux=has_aux, holomorphic=False, **switches)
+    first = Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=False, **switches)
+    return Jacobian(first, argnums, 'forward', has_aux=has_aux, holomorphic=False, **switches)
 
 
 def _placed(found: SparseDerivative, leaves: Sequence[Any]) -> Node:
@@ -183,10 +208,15 @@ class SparseHessian(Jacobian):
         returned, rest = self._returned(arguments, leaves)
         y = scalar_in(returned, self._name)
         xs = self._wanted(arguments, leaves)
-        firsts = gradients(y, xs)
+        safe = self._nan_safe
         rows = [
-            [_placed(sparse_hessian(y, a) if a is b else sparse_jacobian(first, b), leaves) for b in xs]
-            for a, first in zip(xs, firsts, strict=True)
+            [
+                _placed(sparse_hessian(y, a, nan_safe=safe), leaves)
+                if a is b
+                else self._entries(g, b, leaves)
+                for b in xs
+            ]
+            for a, g in zip(xs, gradients(y, xs, nan_safe=safe), strict=True)
         ]
         result = self._arranged(arguments, [self._arranged(arguments, row) for row in rows])
         return (result, rest) if self._has_aux else result

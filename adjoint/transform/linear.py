@@ -99,14 +99,16 @@ def or_zeros(found: Sequence[Node | None], like: Sequence[Node]) -> list[Node]:
     return [zeros_like(x) if t is None else t for t, x in zip(found, like, strict=True)]
 
 
-def pulled(ys: Sequence[Node], cts: Sequence[Node], xs: Sequence[Node]) -> list[Node]:
+def pulled(
+    ys: Sequence[Node], cts: Sequence[Node], xs: Sequence[Node], *, nan_safe: bool = True
+) -> list[Node]:
     """Return the cotangents of ``xs`` from those of ``ys``, in their shape and dtype."""
     seeds: dict[Node, Node] = {}
     for y, ct in zip(ys, cts, strict=True):
         seeds[y] = seeds[y] + ct if y in seeds else ct
     return [
         sum_to_like(ct, x) if x.type is None or x.type.dtype is None else ct
-        for ct, x in zip(or_zeros(cotangents(seeds, xs), xs), xs, strict=True)
+        for ct, x in zip(or_zeros(cotangents(seeds, xs, nan_safe=nan_safe), xs), xs, strict=True)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import optree
 
@@ -16,7 +16,7 @@ from adjoint.core.wording import described
 from adjoint.ops.linear import alias
 from adjoint.transform.linear import or_zeros, pulled
 from adjoint.transform.returned import name_of, outputs_in, pair_in, scalar_in
-from adjoint.transform.staged import Transform
+from adjoint.transform.staged import Switches, Transform
 from adjoint.transform.trace import Arguments, type_of_value
 
 __all__ = ['ggnvp', 'hvp', 'jvp']
@@ -81,29 +81,32 @@ class _Along(Transform):
 
 
 class _Pushforward(_Along):
-    def __init__(self, function: Callable[..., Any], *, has_aux: bool) -> None:
-        super().__init__(function)
+    def __init__(self, function: Callable[..., Any], *, has_aux: bool, **switches: Unpack[Switches]) -> None:
+        super().__init__(function, **switches)
         self._has_aux = has_aux
 
     def _moved(self, args: tuple[Any, ...], xs: list[Any], tangents: dict[Node, Node]) -> Any:
         returned = self._function(*args)
         returned, rest = pair_in(returned, self._name) if self._has_aux else (returned, None)
         ys, structure = outputs_in(returned, self._name)
-        moved = or_zeros(pushforward(ys, tangents), ys)
+        moved = or_zeros(pushforward(ys, tangents, nan_safe=self._nan_safe), ys)
         value, tangent = (optree.tree_unflatten(structure, nodes) for nodes in (ys, moved))
         return (value, tangent, rest) if self._has_aux else (value, tangent)
 
 
 class _HessianProduct(_Along):
     def _moved(self, args: tuple[Any, ...], xs: list[Any], tangents: dict[Node, Node]) -> Any:
-        first = gradients(scalar_in(self._function(*args), self._name), list(tangents))
-        moved = or_zeros(pushforward(first, tangents), list(tangents))
+        value = scalar_in(self._function(*args), self._name)
+        first = gradients(value, list(tangents), nan_safe=self._nan_safe)
+        moved = or_zeros(pushforward(first, tangents, nan_safe=self._nan_safe), list(tangents))
         return _arranged(args, xs, dict(zip(tangents, moved, strict=True)))
 
 
 class _GaussNewtonProduct(_Along):
-    def __init__(self, function: Callable[..., Any], loss: Callable[..., Any]) -> None:
-        super().__init__(function)
+    def __init__(
+        self, function: Callable[..., Any], loss: Callable[..., Any], **switches: Unpack[Switches]
+    ) -> None:
+        super().__init__(function, **switches)
         self._loss, self._loss_name = loss, name_of(loss)
 
     def _moved(self, args: tuple[Any, ...], xs: list[Any], tangents: dict[Node, Node]) -> Any:
@@ -111,10 +114,11 @@ class _GaussNewtonProduct(_Along):
         # The loss sees aliases, so that its derivatives are those by the outputs and stop there.
         outputs = [alias(y) for y in ys]
         value = scalar_in(self._loss(optree.tree_unflatten(structure, outputs)), self._loss_name)
-        moved = or_zeros(pushforward(ys, tangents), ys)
-        first = gradients(value, outputs)
-        second = or_zeros(pushforward(first, dict(zip(outputs, moved, strict=True))), outputs)
-        found = pulled(ys, second, list(tangents))
+        moved = or_zeros(pushforward(ys, tangents, nan_safe=self._nan_safe), ys)
+        first = gradients(value, outputs, nan_safe=self._nan_safe)
+        along = dict(zip(outputs, moved, strict=True))
+        second = or_zeros(pushforward(first, along, nan_safe=self._nan_safe), outputs)
+        found = pulled(ys, second, list(tangents), nan_safe=self._nan_safe)
         return _arranged(args, xs, dict(zip(tangents, found, strict=True)))
 
 
@@ -130,6 +134,8 @@ def jvp(
     tangents: Sequence[Any] | None = None,
     *,
     has_aux: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Any:
     """Return the value of a function and its derivative along tangents, in one pass forward.
 
@@ -143,6 +149,8 @@ def jvp(
         which traces ``function`` once for each signature.
     has_aux : bool
         Whether the function returns a pair of its value and anything else.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -164,13 +172,18 @@ def jvp(
     >>> jvp(lambda x, n: x ** n, (torch.tensor(2.0), 3), (torch.tensor(1.0), None))
     (tensor(8.), tensor(12.))
     """
-    return _applied(_Pushforward(function, has_aux=has_aux), primals, tangents)
+    return _applied(
+        _Pushforward(function, has_aux=has_aux, nan_safe=nan_safe, stabilize=stabilize), primals, tangents
+    )
 
 
 def hvp(
     function: Callable[..., Any],
     primals: Sequence[Any] | None = None,
     tangents: Sequence[Any] | None = None,
+    *,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Any:
     """Return the Hessian of a scalar function times a vector, forward over reverse.
 
@@ -180,6 +193,8 @@ def hvp(
         As for :func:`grad`: it returns one scalar.
     primals, tangents : sequence, optional
         As for :func:`jvp`.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -203,7 +218,7 @@ def hvp(
     >>> hvp(lambda x: torch.prod(x) ** 2, (x,), (t,))
     (tensor([8., 8.]),)
     """
-    return _applied(_HessianProduct(function), primals, tangents)
+    return _applied(_HessianProduct(function, nan_safe=nan_safe, stabilize=stabilize), primals, tangents)
 
 
 def ggnvp(
@@ -211,6 +226,9 @@ def ggnvp(
     loss: Callable[..., Any],
     primals: Sequence[Any] | None = None,
     tangents: Sequence[Any] | None = None,
+    *,
+    nan_safe: bool = True,
+    stabilize: bool = True,
 ) -> Any:
     """Return the generalised Gauss-Newton matrix of ``loss(function(...))`` times a vector.
 
@@ -226,6 +244,8 @@ def ggnvp(
         Takes what the function returns; returns one scalar.
     primals, tangents : sequence, optional
         Arguments of the function, and tangents of them, as for :func:`jvp`.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -248,7 +268,9 @@ def ggnvp(
     >>> ggnvp(lambda w: a @ w, lambda y: (y ** 2).sum(), (w,), (t,))
     (tensor([ 6., 12.]),)
     """
-    return _applied(_GaussNewtonProduct(function, loss), primals, tangents)
+    return _applied(
+        _GaussNewtonProduct(function, loss, nan_safe=nan_safe, stabilize=stabilize), primals, tangents
+    )
 
 
 def _applied(transform: _Along, primals: Sequence[Any] | None, tangents: Sequence[Any] | None) -> Any:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import optree
 
@@ -11,7 +11,7 @@ from adjoint.core.node import Node
 from adjoint.ops.body import Body, variable_like
 from adjoint.transform.linear import LinearFunction, or_zeros, pulled
 from adjoint.transform.returned import outputs_in, pair_in
-from adjoint.transform.staged import Transform
+from adjoint.transform.staged import Switches, Transform
 from adjoint.transform.trace import Arguments
 
 __all__ = ['linearize', 'vjp']
@@ -20,8 +20,8 @@ __all__ = ['linearize', 'vjp']
 class _AtPoint(Transform):
     """A function that returns the value, and the derivative there as a linear function."""
 
-    def __init__(self, function: Callable[..., Any], *, has_aux: bool) -> None:
-        super().__init__(function)
+    def __init__(self, function: Callable[..., Any], *, has_aux: bool, **switches: Unpack[Switches]) -> None:
+        super().__init__(function, **switches)
         self._has_aux = has_aux
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -54,7 +54,7 @@ class _Pullback(_AtPoint):
         self, xs: list[Node], domain: optree.PyTreeSpec, ys: list[Node], codomain: optree.PyTreeSpec
     ) -> tuple[LinearFunction, list[Node]]:
         cts = [variable_like(y, f'ct{i}' if len(ys) > 1 else 'ct') for i, y in enumerate(ys)]
-        body, residuals = Body.closed(cts, pulled(ys, cts, xs))
+        body, residuals = Body.closed(cts, pulled(ys, cts, xs, nan_safe=self._nan_safe))
         what = f'the value of {self._name}'
         return LinearFunction(body, [], optree.treespec_tuple([codomain]), domain, what), residuals
 
@@ -64,7 +64,7 @@ class _Linearized(_AtPoint):
         self, xs: list[Node], domain: optree.PyTreeSpec, ys: list[Node], codomain: optree.PyTreeSpec
     ) -> tuple[LinearFunction, list[Node]]:
         ts = [variable_like(x, f't{i}' if len(xs) > 1 else 't') for i, x in enumerate(xs)]
-        moved = pushforward(ys, dict(zip(xs, ts, strict=True)))
+        moved = pushforward(ys, dict(zip(xs, ts, strict=True)), nan_safe=self._nan_safe)
         body, residuals = Body.closed(ts, or_zeros(moved, ys))
         what = f'the arguments of {self._name}'
         return LinearFunction(body, [], domain, codomain, what), residuals
@@ -75,7 +75,13 @@ def _count(arguments: Arguments) -> int:
     return sum(spec.num_leaves for spec in arguments.specs)
 
 
-def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def vjp(
+    function: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
+) -> Any:
     """Return the value of a function, and its pullback: the product of a vector with the Jacobian.
 
     Parameters
@@ -88,6 +94,8 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
         differentiated by.
     has_aux : bool
         Whether the function returns a pair of its value and anything else.
+    nan_safe, stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -115,16 +123,22 @@ def vjp(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> A
     >>> pullback(torch.eye(2))
     (tensor([3., 4.]), tensor([1., 1.]))
     """
-    transform = _Pullback(function, has_aux=has_aux)
+    transform = _Pullback(function, has_aux=has_aux, nan_safe=nan_safe, stabilize=stabilize)
     return transform(*primals) if primals else transform
 
 
-def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+def linearize(
+    function: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    nan_safe: bool = True,
+    stabilize: bool = True,
+) -> Any:
     """Return the value of a function, and its derivative as a linear function of tangents.
 
     Parameters
     ----------
-    function, *primals, has_aux
+    function, *primals, has_aux, nan_safe, stabilize
         As for :func:`vjp`.
 
     Returns
@@ -150,5 +164,5 @@ def linearize(function: Callable[..., Any], *primals: Any, has_aux: bool = False
     >>> along(1.0), along(2.0)
     (tensor(1.), tensor(2.))
     """
-    transform = _Linearized(function, has_aux=has_aux)
+    transform = _Linearized(function, has_aux=has_aux, nan_safe=nan_safe, stabilize=stabilize)
     return transform(*primals) if primals else transform

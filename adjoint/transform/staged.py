@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, TypedDict, Unpack, cast
 
 import optree
 
@@ -16,7 +16,18 @@ from adjoint.transform.returned import name_of, pair_in
 from adjoint.transform.stable import stably
 from adjoint.transform.trace import Arguments, Cache, free_variables, is_value
 
-__all__ = ['ByArguments', 'Transform']
+__all__ = ['ByArguments', 'Switches', 'Transform']
+
+
+class Switches(TypedDict, total=False):
+    """What every transform can be told; both are on by default.
+
+    ``nan_safe``: whether what is known to be zero is kept from what is infinite or nan; see `gradients`.
+    ``stabilize``: whether the function is stabilised before anything is made of it; see `stabilize`.
+    """
+
+    nan_safe: bool
+    stabilize: bool
 
 
 class Transform:
@@ -27,11 +38,14 @@ class Transform:
     over nodes, it extends their graph, so that transforms nest.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], **switches: Unpack[Switches]) -> None:
+        self._nan_safe = switches.get('nan_safe', True)
+        stabilize = switches.get('stabilize', True)
         self._name = name_of(function)
         functools.update_wrapper(self, function)
-        # What another transform made comes of a stable function already.
-        self._function = function if isinstance(function, Transform) else stably(function)
+        # What another transform made comes of a function that has been told whether to be stable.
+        is_made = isinstance(function, Transform)
+        self._function = function if is_made else stably(function, stabilize=stabilize)
         self._programs: Cache[_Program | None] = Cache()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,8 +102,15 @@ class Transform:
 class ByArguments(Transform):
     """A transform with respect to some of the positional arguments, ``argnums``."""
 
-    def __init__(self, function: Callable[..., Any], argnums: int | Sequence[int], *, has_aux: bool) -> None:
-        super().__init__(function)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        argnums: int | Sequence[int],
+        *,
+        has_aux: bool,
+        **switches: Unpack[Switches],
+    ) -> None:
+        super().__init__(function, **switches)
         self._single = isinstance(argnums, int)
         self._argnums = _listed(argnums)
         self._has_aux = has_aux

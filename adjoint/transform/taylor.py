@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from itertools import product
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import optree
 import torch
@@ -15,13 +15,14 @@ from adjoint.autodiff.taylor import taylor
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.wording import described
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import constant, ones_like
 from adjoint.ops.shape import stack
 from adjoint.transform.linear import or_zeros
 from adjoint.transform.returned import outputs_in
-from adjoint.transform.staged import ByArguments, Transform
+from adjoint.transform.staged import ByArguments, Switches, Transform
 from adjoint.transform.trace import Arguments
 
 __all__ = ['derivative', 'directional', 'jet', 'laplacian']
@@ -42,6 +43,14 @@ class _Jet(Transform):
         if len(primals) != len(series):
             msg = f'{self._name} was given {len(primals)} primals and {len(series)} series'
             raise TensorTypeError(msg)
+        for position, own in enumerate(series):
+            if own is not None and not isinstance(own, (tuple, list)):
+                msg = (
+                    f'series[{position}] is a tuple of the coefficients (x1, x2, ...) of primal {position} '
+                    f'of {self._name}, or None where it is held fixed, and got {described(own)}: write '
+                    f'(x1,) for a single one'
+                )
+                raise TensorTypeError(msg)
         whole = Arguments.of((tuple(primals), tuple(series)), {}, self._function)
         count = whole.specs[0].num_leaves
         # A number in a series gets the dtype of its primal, which is known when the graph is built.
@@ -81,8 +90,14 @@ class _Jet(Transform):
 class _OfOrder(ByArguments):
     """The n-th derivative along ones."""
 
-    def __init__(self, function: Callable[..., Any], order: int, argnums: int | Sequence[int]) -> None:
-        super().__init__(function, argnums, has_aux=False)
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        order: int,
+        argnums: int | Sequence[int],
+        **switches: Unpack[Switches],
+    ) -> None:
+        super().__init__(function, argnums, has_aux=False, **switches)
         self._order = order
 
     def _built(self, arguments: Arguments, leaves: list[Any]) -> Any:
@@ -172,7 +187,9 @@ def _combined(nodes: Sequence[Node], signs: Sequence[int]) -> Node:
     return total
 
 
-def jet(function: Callable[..., Any], primals: Sequence[Any], series: Sequence[Any]) -> Any:
+def jet(
+    function: Callable[..., Any], primals: Sequence[Any], series: Sequence[Any], *, stabilize: bool = True
+) -> Any:
     """Return the power series of a function along power series of its arguments.
 
     Where an argument moves along ``x + x1*t + x2*t**2 + ...``, the result moves along
@@ -187,6 +204,8 @@ def jet(function: Callable[..., Any], primals: Sequence[Any], series: Sequence[A
     series : sequence
         For each argument its coefficients ``(x1, x2, ...)``, each in the structure of the argument. ``None``
         stands for a coefficient that is zero, and for the whole series of what is held fixed.
+    stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -211,10 +230,16 @@ def jet(function: Callable[..., Any], primals: Sequence[Any], series: Sequence[A
     >>> value, first, second
     (tensor(1.), tensor(1.), tensor(0.5000))
     """
-    return _Jet(function)(primals, series)
+    return _Jet(function, stabilize=stabilize)(primals, series)
 
 
-def derivative(function: Callable[..., Any], order: int = 1, argnums: int | Sequence[int] = 0) -> Transform:
+def derivative(
+    function: Callable[..., Any],
+    order: int = 1,
+    argnums: int | Sequence[int] = 0,
+    *,
+    stabilize: bool = True,
+) -> Transform:
     """Return a function that gives the n-th derivative of another one, by Taylor mode.
 
     Parameters
@@ -225,6 +250,8 @@ def derivative(function: Callable[..., Any], order: int = 1, argnums: int | Sequ
         How often it is differentiated.
     argnums : int or sequence of int
         The positional arguments to differentiate by.
+    stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -245,12 +272,17 @@ def derivative(function: Callable[..., Any], order: int = 1, argnums: int | Sequ
     tensor([-1.0000, -0.5403])
     """
     if isinstance(order, bool) or not isinstance(order, int) or order < 0:  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-        msg = f'the order of a derivative is a whole number of 0 or more, and got {order!r}'
+        msg = (
+            f'order, of derivative, is a whole number of 0 or more, and got {described(order)}: what is '
+            f'differentiated by goes into argnums, by position\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
-    return _OfOrder(function, order, argnums)
+    return _OfOrder(function, order, argnums, stabilize=stabilize)
 
 
-def laplacian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Transform:
+def laplacian(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, *, stabilize: bool = True
+) -> Transform:
     """Return a function that gives the Laplacian of another one: the trace of its Hessian.
 
     Parameters
@@ -259,6 +291,8 @@ def laplacian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) ->
         As for :func:`jvp`: it may return tensors of any shapes.
     argnums : int or sequence of int
         The positional arguments to differentiate by.
+    stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -283,10 +317,12 @@ def laplacian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) ->
     >>> laplacian(lambda x: (x ** 3).sum())(torch.tensor([1.0, 2.0]))
     tensor(18.)
     """
-    return _Laplacian(function, argnums, has_aux=False)
+    return _Laplacian(function, argnums, has_aux=False, stabilize=stabilize)
 
 
-def directional(function: Callable[..., Any], primal: Any, directions: Sequence[Any]) -> Any:
+def directional(
+    function: Callable[..., Any], primal: Any, directions: Sequence[Any], *, stabilize: bool = True
+) -> Any:
     """Return the derivative of a function along several directions, one after the other.
 
     Parameters
@@ -298,6 +334,8 @@ def directional(function: Callable[..., Any], primal: Any, directions: Sequence[
     directions : sequence
         Tensors of the shape of the primal; unit vectors give a mixed partial derivative, such as
         ``d3f / dx0 dx0 dx1`` for three of them.
+    stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -321,4 +359,4 @@ def directional(function: Callable[..., Any], primal: Any, directions: Sequence[
     >>> directional(lambda p: p[0] ** 2 * p[1] ** 3, torch.tensor([1.0, 2.0]), (x, x, y))
     tensor(24.)
     """
-    return _Directional(function)(primal, directions)
+    return _Directional(function, stabilize=stabilize)(primal, directions)

@@ -1,7 +1,7 @@
 """``vmap``: a function of one example as a function of a batch of them."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import optree
 
@@ -16,7 +16,7 @@ from adjoint.core.wording import described
 from adjoint.ops.batch import spread
 from adjoint.ops.creation import Variable
 from adjoint.ops.shape import permute
-from adjoint.transform.staged import Transform
+from adjoint.transform.staged import Switches, Transform
 from adjoint.transform.trace import Arguments, is_value, type_of_value
 
 __all__ = ['Axes', 'Vectorised', 'vmap']
@@ -31,9 +31,14 @@ class Vectorised(Transform):
     """A function of a batch, made by ``vmap`` of one of an example."""
 
     def __init__(
-        self, function: Callable[..., Any], in_axes: Axes, out_axes: Axes, randomness: Randomness
+        self,
+        function: Callable[..., Any],
+        in_axes: Axes,
+        out_axes: Axes,
+        randomness: Randomness,
+        **switches: Unpack[Switches],
     ) -> None:
-        super().__init__(function)
+        super().__init__(function, **switches)
         if randomness not in _RANDOMNESS:
             msg = (
                 f'randomness is one of {", ".join(map(repr, _RANDOMNESS))}, and got {randomness!r}'
@@ -194,6 +199,7 @@ def vmap(
     out_axes: Axes = 0,
     *,
     randomness: Randomness = 'error',
+    stabilize: bool = True,
 ) -> Vectorised:
     """Return a function of a batch of examples, from a function of one.
 
@@ -210,6 +216,8 @@ def vmap(
     randomness : {'error', 'same', 'different'}
         How random values in the function are drawn: the same for every example, or for each of them. By
         default they are an error.
+    stabilize
+        As for :func:`grad`.
 
     Returns
     -------
@@ -241,4 +249,4 @@ def vmap(
     tensor([[2., 0.],
             [0., 4.]])
     """
-    return Vectorised(function, in_axes, out_axes, randomness)
+    return Vectorised(function, in_axes, out_axes, randomness, stabilize=stabilize)

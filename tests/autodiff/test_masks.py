@@ -2,130 +2,20 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import mpmath
 import pytest
 import torch
 
 import adjoint as ad
 from adjoint.ops.embedding import embedding
-from adjoint.ops.padding import pad
+from tests.autodiff.masked import ENTRYWISE, KINDS, derivatives, variable
 from tests.ops.case import t
 
 INF, NAN = math.inf, math.nan
 
 
-@dataclass(frozen=True)
-class Masked:
-    """A sum of an entrywise function over the entries where a mask holds.
-
-    Parameters
-    ----------
-    build
-        From the variable to the node.
-    at
-        The values of the variable; some of them are where the function has a pole.
-    smooth
-        The function of one entry near another one, for mpmath.
-    counts
-        Whether an entry counts.
-    """
-
-    build: Callable[[ad.Node], ad.Node]
-    at: Sequence[float]
-    smooth: Callable[[Any, float], Any]
-    counts: Callable[[float], bool] = field(default=lambda x: x > 0)
-
-
-def _norm(x: ad.Node) -> ad.Node:
-    squares = ad.sum(x[:, None] * x[:, None], -1, keepdim=True)
-    return ad.where(squares > 0, x[:, None] / ad.sqrt(squares), 0)
-
-
-def _log(x: Any, _: float) -> Any:
-    return mpmath.log(x)
-
-
-def _sqrt(x: Any, _: float) -> Any:
-    return mpmath.sqrt(x)
-
-
-ENTRYWISE = {
-    'log': Masked(lambda x: ad.where(x > 0, ad.log(x), 0), (0, -1, 0.5, 3), _log),
-    'sqrt, sliced': Masked(
-        lambda x: ad.where(x > 0, ad.sqrt(x), 0)[1:], (9, 0, 0.5), _sqrt, lambda x: 0 < x < 9
-    ),
-    'sqrt, sliced alone': Masked(lambda x: ad.sqrt(x)[1:], (0, 0.5, 2), _sqrt),
-    'the other operand': Masked(lambda x: ad.where(x <= 0, 0, ad.log(x)), (0, 0.5, 3), _log),
-    'a chain': Masked(
-        lambda x: ad.where(x > 0, ad.exp(2 * ad.log(ad.sqrt(x))) / x**1.5, 0),
-        (0, 0.5, 3),
-        lambda x, _: x**-0.5,
-    ),
-    'a product': Masked(
-        lambda x: ad.where(x > 0, x * ad.log(x), 0), (0, 0.5, 3), lambda x, _: x * mpmath.log(x)
-    ),
-    'two masks': Masked(
-        lambda x: ad.where(x > 0, ad.log(x), 0) + ad.where(x > 0.5, ad.log(x), 0),
-        (0, 0.25, 3),
-        lambda x, at: mpmath.log(x) * (2 if at > 0.5 else 1),
-    ),
-    'one in the other': Masked(
-        lambda x: ad.where(x > 0, ad.where(x > 1, 1 / (x - 1), ad.log(x)), 0),
-        (0, 0.25, 1, 3),
-        lambda x, at: 1 / (x - 1) if at > 1 else mpmath.log(x),
-    ),
-    'both branches': Masked(
-        lambda x: ad.where(x > 0, ad.log(x), ad.log(-x)), (-2, -0.5, 3), lambda x, _: mpmath.log(abs(x)), bool
-    ),
-    'transposed': Masked(
-        lambda x: ad.where(x[None] > 0, ad.transpose(ad.log(x[:, None]), 0, 1), 0), (0, 0.5, 3), _log
-    ),
-    'reshaped': Masked(
-        lambda x: ad.where(x > 0, ad.reshape(ad.reshape(ad.log(x), -1, 1), -1), 0),
-        (0, 0.5, 3, -1),
-        _log,
-    ),
-    'joined': Masked(
-        lambda x: ad.where(x[1:] > 0, ad.cat([ad.log(x[1:3]), ad.sqrt(x[3:])]), 0),
-        (5, 0, 0.5, 3, 0),
-        lambda x, at: mpmath.log(x) if at == 0.5 else mpmath.sqrt(x),
-        lambda x: 0 < x < 5,
-    ),
-    'padded': Masked(
-        lambda x: ad.where(pad(x, (1, 1)) > 0, pad(ad.log(x), (1, 1)), 0), (0, 0.5, 3), _log
-    ),
-    'a reduction': Masked(
-        lambda x: ad.where(x > 0, ad.sum(ad.log(ad.expand_as(x[:, None], x[:, None])), 1), 0),
-        (0, 0.5, 3),
-        _log,
-    ),
-    'relu': Masked(lambda x: ad.relu(ad.log(x)), (0, 0.5, 3), _log, lambda x: x > 1),
-    'clamp': Masked(lambda x: ad.clamp(ad.sqrt(x), 1, 5), (0, 0.5, 3), _sqrt, lambda x: x > 1),
-    'maximum': Masked(lambda x: ad.maximum(ad.sqrt(x), 1), (0, 0.5, 3), _sqrt, lambda x: x > 1),
-    'minimum': Masked(lambda x: ad.minimum(ad.log(x), -5), (0.001, 3), _log, lambda x: x < 0.002),
-    'nan_to_num': Masked(lambda x: torch.nan_to_num(ad.log(x)), (0, 0.5, 3), _log),
-    'norm': Masked(_norm, (0, 0.5, -3), lambda x, _: x / abs(x), bool),
-}  # fmt: skip
-
-
-def derivatives(case: Masked, order: int) -> list[float]:
-    with mpmath.workdps(40):
-        return [
-            float(mpmath.diff(lambda z, at=at: case.smooth(z, at), at, order)) if case.counts(at) else 0.0
-            for at in case.at
-        ]
-
-
-def variable(value: torch.Tensor, kind: str) -> ad.Node:
-    if kind == 'untyped':
-        return ad.Variable('x')
-    return ad.Variable('x', ('n',) if kind == 'named' else value.shape, value.dtype)
-
-
-@pytest.mark.parametrize('kind', ['untyped', 'typed', 'named'])
+@pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('name', ENTRYWISE)
 def test_what_is_masked_has_no_part_in_the_gradient(name: str, kind: str) -> None:
     case = ENTRYWISE[name]
@@ -164,7 +54,7 @@ def _net(x: Any, w: Any, v: Any) -> Any:
     return (torch.tanh(x @ w) @ v) ** 2
 
 
-@pytest.mark.parametrize('kind', ['untyped', 'typed', 'named'])
+@pytest.mark.parametrize('kind', KINDS)
 def test_rows_that_are_missing_have_no_part_in_the_gradients_of_weights(kind: str) -> None:
     x, w, v = (
         ad.Variable(n, None if kind == 'untyped' else s, None if kind == 'untyped' else torch.float64)

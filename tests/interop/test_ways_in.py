@@ -179,6 +179,16 @@ def _saved(x: Tensor) -> Tensor:
         return x.sin()
 
 
+class Doubling(torch.autograd.graph.saved_tensors_hooks):
+    def __init__(self) -> None:
+        super().__init__(lambda t: t * 2, lambda t: t)
+
+
+def _saved_by_a_kind(x: Tensor) -> Tensor:
+    with Doubling():
+        return x.sin()
+
+
 @pytest.mark.filterwarnings('ignore::DeprecationWarning')
 @pytest.mark.parametrize(
     ('program', 'message'),
@@ -187,6 +197,7 @@ def _saved(x: Tensor) -> Tensor:
         (_in_half, 'torch.autocast'),
         (_packed, 'packed sequence'),
         (_saved, 'saved_tensors_hooks'),
+        (_saved_by_a_kind, 'Doubling'),
         (lambda x: torch.sin(x, out=torch.empty(0, dtype=x.dtype)), 'out='),
     ],
 )

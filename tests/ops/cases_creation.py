@@ -8,7 +8,7 @@ import torch
 import adjoint as ad
 from adjoint import Node
 from adjoint.ops import ranges
-from adjoint.ops.linear import to_device, to_device_of
+from adjoint.ops.device import to_device, to_device_of
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, Refusal, i, layouts, sized, spread, spread_complex, t, z
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import adjoint as ad
+from adjoint.ops import max_pooling as m
 from adjoint.ops import pooling as p
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, i, spread, spread_complex, t
@@ -117,13 +118,13 @@ TIED = t([[[1.0, 3.0, 3.0, 2.0]]])
 
 MAXIMA: dict[str, Case] = {
     'max_pool_positions': Case(
-        p.max_pool_positions,
+        m.max_pool_positions,
         [sample(X, 2, 2), sample(LINE, 1, 2, 1, 1, 2), sample(BLOCK, 3, (2, 1, 2), 1)],
         lambda *args: _max(*args)[1],
         refusals=[(sample(X, 2, 9), ad.ShapeError, 'too small')],
     ),
     'max_pool_positions/max_pool': Case(
-        lambda *args: p.max_pool(*args)[0],
+        lambda *args: m.max_pool(*args)[0],
         [
             sample(X, 2, 2),
             sample(X[0].mT, 2, (3, 2), (2, 1), (1, 0), 1, True),
@@ -137,22 +138,22 @@ MAXIMA: dict[str, Case] = {
         ],
     ),
     'adaptive_max_pool_positions': Case(
-        p.adaptive_max_pool_positions,
+        m.adaptive_max_pool_positions,
         [sample(X, 2, 3), sample(LINE, 1, 2), sample(BLOCK, 3, (2, 1, None))],
         lambda *args: _adaptive_max(*args)[1],
     ),
     'adaptive_max_pool_positions/adaptive_max_pool': Case(
-        lambda *args: p.adaptive_max_pool(*args)[0],
+        lambda *args: m.adaptive_max_pool(*args)[0],
         [sample(X, 2, (None, 3)), sample(LINE, 1, 2), sample(BLOCK, 3, (2, 1, 2))],
         lambda *args: _adaptive_max(*args)[0],
     ),
     'fractional_max_pool_positions': Case(
-        p.fractional_max_pool_positions,
+        m.fractional_max_pool_positions,
         [sample(X, spread(1, 2, 2, low=0.1, high=0.9), 2, 2, (2, 3))],
         lambda *args: _fractional(*args)[1],
     ),
     'fractional_max_pool_positions/fractional_max_pool': Case(
-        lambda *args: p.fractional_max_pool(*args)[0],
+        lambda *args: m.fractional_max_pool(*args)[0],
         [
             sample(X, spread(1, 2, 2, low=0.1, high=0.9), 2, 2, (2, 3)),
             sample(BLOCK, spread(1, 1, 3, low=0.1, high=0.9), 3, (2, 1, 2), (1, 1, 1)),
@@ -160,7 +161,7 @@ MAXIMA: dict[str, Case] = {
         lambda *args: _fractional(*args)[0],
     ),
     'pool_take': Case(
-        p.pool_take,
+        m.pool_take,
         [
             sample(X[:, :1], i([[[[0, 3], [19, 3]]]]), 2),
             sample(LINE, i([[[1, 1]], [[4, 0]]]), 1),
@@ -169,7 +170,7 @@ MAXIMA: dict[str, Case] = {
         lambda x, at, axes: x.flatten(-axes).gather(-1, at.flatten(-axes)).reshape(at.shape),
     ),
     'pool_put': Case(
-        p.pool_put,
+        m.pool_put,
         [
             sample(spread(1, 1, 2, 2), i([[[[0, 3], [19, 3]]]]), X[:, :1], 2),
             sample(spread(2, 1, 2), i([[[1, 1]], [[4, 0]]]), LINE, 1),
@@ -183,7 +184,7 @@ MAXIMA: dict[str, Case] = {
         ),
     ),
     'max_unpool': Case(
-        p.max_unpool,
+        m.max_unpool,
         [
             sample(spread(1, 1, 2, 2), i([[[[1, 3], [8, 6]]]]), (3, 3)),
             sample(spread(2, 2), i([[4, 0], [1, 2]]), (5,)),

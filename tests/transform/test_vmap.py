@@ -195,7 +195,7 @@ def _convolve(x: Any, w: Any) -> Any:
 
 
 def _pool(x: Any) -> Any:
-    return F.max_pool2d(x, 2) if isinstance(x, torch.Tensor) else ad.ops.pooling.max_pool(x, 2, 2)[0]
+    return F.max_pool2d(x, 2) if isinstance(x, torch.Tensor) else ad.ops.max_pooling.max_pool(x, 2, 2)[0]
 
 
 def _entropy(logits: Any, target: Any) -> Any:

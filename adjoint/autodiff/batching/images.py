@@ -19,6 +19,7 @@ from adjoint.ops.channels import (
 from adjoint.ops.convolution import Convolution, ConvolutionInput, ConvolutionWeight, convolution
 from adjoint.ops.linear import expand_as
 from adjoint.ops.loss import MultilabelMargin, MultilabelMarginWeights
+from adjoint.ops.max_pooling import AdaptiveMaxPoolPositions, MaxPoolPositions
 from adjoint.ops.padding import (
     Col2im,
     Im2col,
@@ -27,14 +28,7 @@ from adjoint.ops.padding import (
     ReplicationPad,
     ReplicationPadBackward,
 )
-from adjoint.ops.pooling import (
-    AdaptiveAvgPool,
-    AdaptiveAvgPoolBackward,
-    AdaptiveMaxPoolPositions,
-    AvgPool,
-    AvgPoolBackward,
-    MaxPoolPositions,
-)
+from adjoint.ops.pooling import AdaptiveAvgPool, AdaptiveAvgPoolBackward, AvgPool, AvgPoolBackward
 from adjoint.ops.reduction import mean, sum_, unmean
 from adjoint.ops.resampling import (
     ChannelShuffle,

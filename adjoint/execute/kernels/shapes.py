@@ -8,6 +8,7 @@ from adjoint.core.extent import Extent
 from adjoint.execute.facts import Fact
 from adjoint.execute.kernels.table import Held, Place, Same, Table, Written
 from adjoint.ops.creation import Constant, OnesLike, ZerosLike
+from adjoint.ops.device import ToDeviceOf
 from adjoint.ops.index import Gather, Getitem, IndexSelect, Slot
 from adjoint.ops.linear import (
     Alias,
@@ -19,7 +20,6 @@ from adjoint.ops.linear import (
     ExpandLike,
     Real,
     SumToLike,
-    ToDeviceOf,
 )
 from adjoint.ops.several import Item
 from adjoint.ops.shape import (

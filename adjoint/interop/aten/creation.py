@@ -8,8 +8,9 @@ import torch
 from adjoint.core.node import Node, Number
 from adjoint.interop.aten.table import Builders
 from adjoint.ops.creation import ones_like, zeros_like
+from adjoint.ops.device import to_device
 from adjoint.ops.extent import size_value
-from adjoint.ops.linear import broadcast_to, cast, expand_like, to_device
+from adjoint.ops.linear import broadcast_to, cast, expand_like
 from adjoint.ops.ranges import arange, eye, full, full_like, linspace, logspace, triangle_indices
 from adjoint.ops.tiling import repeated_index
 

@@ -7,7 +7,7 @@ from adjoint.core.node import Node
 from adjoint.interop.aten import resampling
 from adjoint.interop.aten.table import Builders
 from adjoint.interop.aten.types import shape_of
-from adjoint.ops import pooling
+from adjoint.ops import max_pooling, pooling
 from adjoint.ops.convolution import (
     Sizes,
     convolution,
@@ -185,7 +185,7 @@ def _max_pool(axes: int, *, with_positions: bool) -> Callable[..., Any]:
         ceil_mode: bool = False,
     ) -> Any:
         options = (_stride(stride), padding, dilation, ceil_mode)
-        both = pooling.max_pool(self, axes, kernel_size, *options)
+        both = max_pooling.max_pool(self, axes, kernel_size, *options)
         return both if with_positions else both[0]
 
     return max_pool
@@ -203,21 +203,21 @@ def _max_pool_backward(axes: int) -> Callable[..., Node]:
         indices: Node,
     ) -> Node:
         # The positions say all that the options do.
-        return pooling.put_at_positions(grad_output, indices, self, axes)
+        return max_pooling.put_at_positions(grad_output, indices, self, axes)
 
     return max_pool_backward
 
 
 def _adaptive_max_pool(axes: int) -> Callable[..., tuple[Node, Node]]:
     def adaptive_max_pool(self: Node, output_size: Sizes) -> tuple[Node, Node]:
-        return pooling.adaptive_max_pool(self, axes, output_size)
+        return max_pooling.adaptive_max_pool(self, axes, output_size)
 
     return adaptive_max_pool
 
 
 def _adaptive_max_pool_backward(axes: int) -> Callable[..., Node]:
     def adaptive_max_pool_backward(grad_output: Node, self: Node, indices: Node) -> Node:
-        return pooling.put_at_positions(grad_output, indices, self, axes)
+        return max_pooling.put_at_positions(grad_output, indices, self, axes)
 
     return adaptive_max_pool_backward
 
@@ -226,7 +226,7 @@ def _fractional_max_pool(axes: int) -> Callable[..., tuple[Node, Node]]:
     def fractional_max_pool(
         self: Node, kernel_size: Sizes, output_size: Sizes, random_samples: Node
     ) -> tuple[Node, Node]:
-        return pooling.fractional_max_pool(self, random_samples, axes, kernel_size, output_size)
+        return max_pooling.fractional_max_pool(self, random_samples, axes, kernel_size, output_size)
 
     return fractional_max_pool
 
@@ -235,20 +235,20 @@ def _fractional_max_pool_backward(axes: int) -> Callable[..., Node]:
     def fractional_max_pool_backward(
         grad_output: Node, self: Node, kernel_size: Sizes, output_size: Sizes, indices: Node
     ) -> Node:
-        return pooling.put_at_positions(grad_output, indices, self, axes)
+        return max_pooling.put_at_positions(grad_output, indices, self, axes)
 
     return fractional_max_pool_backward
 
 
 def _max_unpool2d(self: Node, indices: Node, output_size: Sequence[int]) -> Node:
-    return pooling.max_unpool(self, indices, output_size)
+    return max_pooling.max_unpool(self, indices, output_size)
 
 
 def _max_unpool3d(
     self: Node, indices: Node, output_size: Sequence[int], stride: Sizes, padding: Sizes
 ) -> Node:
     # The positions say all that stride and padding do.
-    return pooling.max_unpool(self, indices, output_size)
+    return max_pooling.max_unpool(self, indices, output_size)
 
 
 def _table() -> dict[str, Callable[..., Any]]:

@@ -1,0 +1,122 @@
+"""The compiled executor: a graph given to Inductor as one program, and called without guards or wrappers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from adjoint.core.errors import AdjointError
+from adjoint.execute.compiled_check import difference, shared_too_much
+from adjoint.execute.compiled_division import Division, Part
+from adjoint.execute.compiled_load import Layout, loaded
+from adjoint.execute.compiled_program import CompiledPart, CompiledProgram, Piece, plain
+from adjoint.execute.compiled_service import CompilerError, Service
+from adjoint.execute.compiled_store import Store
+from adjoint.execute.compiled_trace import traced
+from adjoint.execute.executor import Executor, Program, Task
+from adjoint.execute.internals import set_records
+from adjoint.execute.plan import Plan
+from adjoint.execute.reference import Schedule
+from adjoint.execute.typed import typed
+
+__all__ = ['Compiled']
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The executor that compiles.
+
+    The graph is divided: what can be written as calls of ATen is, and compiled as one program where that is
+    all of it. What cannot, such as a loop whose length depends on values, is kept, and runs as in the plan
+    between the compiled parts. A part that the compiler refuses is kept too, and so is one whose results,
+    on the values at hand, are not those of the reference but for rounding.
+
+    Parameters
+    ----------
+    at_first_sight : bool
+        Compile the first time that a signature is seen, and not the second.
+    most_parts : int
+        How many programs there are at most.
+    fewest_nodes : int
+        Fewer nodes than this are not worth a program.
+    service : Service
+        The process that compiles.
+    store : Store
+        Where compiled programs are kept.
+    kept : Executor
+        Runs what is not compiled.
+    """
+
+    at_first_sight: bool = True
+    most_parts: int = 8
+    fewest_nodes: int = 3
+    service: Service = field(default_factory=Service)
+    store: Store = field(default_factory=Store)
+    kept: Executor = field(default_factory=Plan)
+
+    def prepare(
+        self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
+    ) -> tuple[Program, list[torch.Tensor]]:
+        """Compile what can be compiled; the first results are the reference's."""
+        try:
+            made = typed(task, values)
+        except AdjointError:
+            # What cannot be typed cannot be computed, and the run says so with the values in sight.
+            schedule = Schedule(task, sizes)
+            return schedule, schedule(values)
+        if any(node.op.outputs > 1 for node in made.outputs):
+            return self.kept.prepare(task, values, sizes)
+        division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)
+        pieces = [self._piece(part, division) for part in division.parts()]
+        results = [division.values[node] for node in made.outputs]
+        if not any(piece.is_compiled for piece in pieces) and len(pieces) == 1:
+            (piece,) = pieces
+            if piece.part.task.fed == made.fed and piece.part.task.outputs == made.outputs:
+                return piece.program, results
+        return CompiledProgram(task, sizes, made, division.held, pieces), results
+
+    def _piece(self, part: Part, division: Division) -> Piece:
+        """Run a part, and make its program."""
+        inputs = [division.values[node] for node in part.task.fed]
+        why = 'it cannot be written as calls of ATen'
+        if part.is_written:
+            results = Schedule(part.task, {}, is_restricted=True)(inputs)
+            division.see(part, results)
+            try:
+                return self._compiled(part, division, inputs, results)
+            except CompilerError as error:
+                why = str(error)
+        program, results = self.kept.prepare(part.task, inputs, {})
+        division.see(part, results)
+        return Piece(part, program, why)
+
+    def _compiled(
+        self,
+        part: Part,
+        division: Division,
+        inputs: Sequence[torch.Tensor],
+        results: Sequence[torch.Tensor],
+    ) -> Piece:
+        stand_ins = [division.stand_ins[node] for node in part.task.fed]
+        layouts: list[Layout] = [(tuple(x.shape), x.stride(), x.dtype, x.device) for x in stand_ins]
+        try:
+            module = traced(part.task, stand_ins, division.probe.mode)
+        except Exception as error:
+            msg = f'{type(error).__name__}: {error}'
+            raise CompilerError(msg) from error
+        call = loaded(module, layouts, self.service, self.store)
+        records = torch.is_grad_enabled()
+        set_records(False)
+        try:
+            found = call([plain(x) if x.is_neg() else x for x in inputs])
+        except Exception as error:
+            msg = f'it fails: {type(error).__name__}: {error}'
+            raise CompilerError(msg) from error
+        finally:
+            set_records(records)
+        for node, own, theirs in zip(part.task.outputs, found, results, strict=True):
+            if why := difference(own, theirs):
+                msg = f'it does not give what the reference gives for {node}: {why}'
+                raise CompilerError(msg)
+        copied = shared_too_much(inputs, found, results)
+        return Piece(part, CompiledPart(call, layouts, copied, module.code), '')

@@ -1,0 +1,139 @@
+"""Programs over ATen, compiled: from what was compiled earlier if it is there."""
+
+import hashlib
+import json
+import os
+import pickle
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeAlias
+
+import torch
+from torch.fx import GraphModule
+
+from adjoint.execute.compiled_service import CompilerError, Service
+from adjoint.execute.compiled_store import Store
+from adjoint.execute.internals import DATA_POINTER
+
+__all__ = ['Call', 'Layout', 'key_of', 'loaded']
+
+# Takes a list of tensors, and empties it.
+Call: TypeAlias = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
+
+# Shape, strides, dtype and device.
+Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
+
+# To be changed when the worker writes otherwise.
+_FORMAT = 1
+
+# What is checked already is not checked again in every call.
+_OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}
+
+_loading = Lock()
+
+
+def loaded(module: GraphModule, layouts: Sequence[Layout], service: Service, store: Store) -> Call:
+    """Return the compiled form of a program for tensors of these layouts.
+
+    Raises
+    ------
+    CompilerError
+        It cannot be compiled, or what was compiled cannot be loaded.
+    """
+    key = key_of(module, layouts)
+
+    def fill(folder: Path) -> None:
+        asked = {
+            'module': module,
+            'layouts': list(layouts),
+            'threads': torch.get_num_threads(),
+            'options': _OPTIONS,
+        }
+        program = folder / 'asked'
+        program.write_bytes(pickle.dumps(asked))
+        service.compile(program, folder)
+        program.unlink()
+
+    try:
+        folder = store.get(key)
+        if folder is not None:
+            return _call_of(folder)
+        with tempfile.TemporaryDirectory(prefix='adjoint-') as aside:
+            made = Path(aside) / key
+            made.mkdir()
+            fill(made)
+            # Where nothing can be kept, it is loaded from here: on a disk that is full, or read-only.
+            return _call_of(store.keep(key, made) or made)
+    except CompilerError:
+        raise
+    except Exception as error:
+        msg = f'{type(error).__name__}: {error}'
+        raise CompilerError(msg) from error
+
+
+def key_of(module: GraphModule, layouts: Sequence[Layout]) -> str:
+    """Return what tells a compiled program from all others: its text, its constants, and where it runs."""
+    made = hashlib.sha256()
+    parts = (_FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, _machine())
+    made.update(repr(parts).encode())
+    for name, value in sorted(module.named_buffers()):
+        made.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
+        made.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return made.hexdigest()
+
+
+@cache
+def _machine() -> tuple[str, ...]:
+    """Return what compiled code depends on beside its source."""
+    return (
+        str(torch.__version__),
+        str(torch.version.git_version),
+        platform.python_version(),
+        platform.machine(),
+        torch.backends.cpu.get_cpu_capability(),
+        _flags(Path('/proc/cpuinfo')),
+    )
+
+
+def _flags(path: Path) -> str:
+    """Return the line of a description of processors that lists what they can do."""
+    try:
+        lines = path.read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return ''
+    return next((line for line in lines if line.startswith(('flags', 'Features'))), '')
+
+
+def _call_of(folder: Path) -> Call:
+    """Load a compiled program."""
+    kernels: dict[str, str] = json.loads((folder / 'parts.json').read_text(encoding='utf-8'))
+    path = folder / 'program.py'
+    space: dict[str, Any] = {'__name__': f'adjoint_compiled_{folder.name}', '__file__': str(path)}
+    with _loading:
+        for name, file in kernels.items():
+            space[name] = _kernel(folder / file)
+    exec(compile(path.read_text(encoding='utf-8'), str(path), 'exec'), space)  # noqa: S102 what was compiled
+    space.update(torch.load(folder / 'constants.pt', weights_only=True))
+    return space['call']
+
+
+def _kernel(path: Path) -> Callable[..., None]:
+    """Load one kernel."""
+    # The last part is that of its entry, and all of it is its place among the modules.
+    name = f'adjoint_compiled_{path.parent.name}_{path.stem}.kernel'
+    module = sys.modules.get(name)
+    if module is None:
+        os.environ['_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR'] = str(DATA_POINTER)
+        spec = spec_from_loader(name, ExtensionFileLoader(name, str(path)))
+        assert spec is not None  # noqa: S101 of a loader that is there
+        assert spec.loader is not None  # noqa: S101
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return module.kernel

@@ -1,0 +1,175 @@
+"""Compiles programs over ATen with Inductor, in a process of its own.
+
+Run as a script by `adjoint.execute.compiled_service`, without the rest of the package: nothing else waits for
+it, or fails with it. Each line that it reads names a program and a folder. Into the folder go
+
+* ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors;
+* ``kernel_0.so`` and so on: the kernels, by the names that ``parts.json`` gives them;
+* ``constants.pt``: the tensors that it names.
+
+Where all that ``program.py`` names is known, what only serves Inductor's own loading is taken out of it, so
+that who loads it need not import Inductor. Else it stays as it is, and ``parts.json`` names no kernels.
+"""
+
+import ast
+import json
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO, cast
+
+import torch
+from torch._guards import TracingContext, tracing
+from torch._inductor import config
+from torch._inductor.codecache import PyCodeCache
+from torch._inductor.compile_fx import (
+    _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
+)
+from torch._inductor.compile_fx import compile_fx_inner
+from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.select_algorithm import extern_kernels
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+__all__ = ['main']
+
+# What a program that keeps nothing of Inductor's loading may import.
+_LIGHT = frozenset({'torch', 'math', 'random', 'os', 'tempfile', 'ctypes', 'cmath'})
+
+# Names for what is only there when Inductor is imported.
+_INDUCTORS = frozenset({'async_compile', 'inductor_ops', 'alloc_from_pool'})
+
+# What it defines only to be run by itself, and how it waits for its kernels.
+_ASIDE = frozenset({'get_args', 'benchmark_compiled_module'})
+_PREFIXES_ASIDE = (
+    'async_compile.', 'del async_compile', "if __name__ == '__main__'", 'recursively_apply_fns =',
+)  # fmt: skip
+
+
+def main(given: TextIO, answers: TextIO) -> None:
+    """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
+    for line in given:
+        asked = json.loads(line)
+        try:
+            compile_into(Path(asked['program']), Path(asked['folder']))
+            answer = {'error': ''}
+        except Exception as error:  # noqa: BLE001 whatever it is: who asked goes on without
+            answer = {'error': f'{type(error).__name__}: {error}'.strip().splitlines()[0]}
+        answers.write(f'{json.dumps(answer)}\n')
+        answers.flush()
+
+
+def compile_into(program: Path, folder: Path) -> None:
+    """Compile a pickled program, and write what it takes to run it."""
+    asked: dict[str, Any] = pickle.loads(program.read_bytes())  # noqa: S301 written by who started this process
+    torch.set_num_threads(asked['threads'])
+    found = compiled(asked['module'], asked['layouts'], asked['options'])
+    path = Path(PyCodeCache.write(found.source_code)[1])
+    module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
+    light = lightened(found.source_code, module)
+    source, kernels = (found.source_code, {}) if light is None else light
+    names = {name: f'kernel_{i}.so' for i, name in enumerate(kernels)}
+    for name, at in kernels.items():
+        shutil.copyfile(at, folder / names[name])
+    (folder / 'program.py').write_text(source, encoding='utf-8')
+    torch.save(found.constants or {}, folder / 'constants.pt')
+    (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
+
+
+def compiled(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
+    """Return what Inductor makes of a program for tensors of these layouts."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.no_grad(), config.patch(options):
+        with mode:
+            inputs = [
+                torch.empty_strided(shape, strides, dtype=dtype, device=device)
+                for shape, strides, dtype, device in layouts
+            ]
+            traced = make_fx(module, decomposition_table=select_decomp_table())(*inputs)
+        with tracing(TracingContext(mode)):
+            traced = joint_passes(traced)
+            output = traced.graph.find_nodes(op='output')[0]
+            results = cast('Sequence[Any]', output.args[0])
+            # Results have the strides that the traced program gives them.
+            output.meta['user_visible_output_idxs'] = list(range(len(results)))
+            found: Any = compile_fx_inner(traced, inputs, is_inference=True)
+    if not hasattr(found, 'source_code'):
+        msg = 'there is nothing to compile'
+        raise ValueError(msg)
+    return found
+
+
+def lightened(source: str, module: ModuleType) -> tuple[str, dict[str, str]] | None:
+    """Return a program without what only serves Inductor's loading, and its kernels; ``None`` if it needs it.
+
+    Parameters
+    ----------
+    source : str
+        What Inductor generated.
+    module : ModuleType
+        The same, loaded.
+    """
+    kept: list[ast.stmt] = []
+    kernels: dict[str, str] = {}
+    gone: set[str] = set()
+    for statement in ast.parse(source).body:
+        name = _assigned(statement)
+        if name in _INDUCTORS or _is_aside(statement):
+            gone.add(name)
+        elif isinstance(statement, (ast.Import, ast.ImportFrom)) and not _imported(statement) <= _LIGHT:
+            gone.update(alias.asname or alias.name for alias in statement.names)
+        elif name and ast.unparse(statement).startswith(f'{name} = async_compile.cpp_pybinding('):
+            kernels[name] = getattr(module, name).__self__.__file__
+        else:
+            kept.append(statement)
+    nodes = [node for statement in kept for node in ast.walk(statement)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    calls = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'extern_kernels'
+    }
+    # `extern_kernels.mm` is `torch.mm`, and so on.
+    are_torchs = all(getattr(extern_kernels, call) is getattr(torch, call, None) for call in calls)
+    if not are_torchs or (used & gone) - {'extern_kernels'}:
+        return None
+    kept = [x for x in kept if _assigned(x) in {'', 'call', *used}]
+    head = 'import torch as extern_kernels\n' if calls else ''
+    return head + ast.unparse(ast.fix_missing_locations(ast.Module(kept, []))), kernels
+
+
+def _assigned(statement: ast.stmt) -> str:
+    """Return the name that a statement assigns, or nothing."""
+    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id
+    return ''
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> set[str]:
+    """Return the modules that a statement imports from."""
+    if isinstance(statement, ast.ImportFrom):
+        return {statement.module or ''}
+    return {alias.name for alias in statement.names}
+
+
+def _is_aside(statement: ast.stmt) -> bool:
+    """Whether a statement is of no use to who calls the program."""
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name in _ASIDE
+    return ast.unparse(statement).startswith(_PREFIXES_ASIDE)
+
+
+if __name__ == '__main__':
+    # What is printed by anyone goes elsewhere; compilers that are started do not read what is asked for.
+    _given, _answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), 'w')
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    if len(sys.argv) > 1:
+        os.nice(int(sys.argv[1]))
+    main(_given, _answers)

@@ -1,0 +1,127 @@
+"""The compiled executor against the reference, on every op with its gradients: many ops in one program.
+
+The tests run a part; ``python -m tests.execute.compiled_sweep`` runs all of them, and random graphs.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+import adjoint as ad
+from adjoint.execute.compiled import Compiled, CompiledProgram
+from adjoint.verify.samples import Arguments, has_derivative
+from tests.execute.agreement import same
+from tests.execute.test_plan import derivatives, outputs
+from tests.ops.cases import CASES
+
+
+@dataclass
+class Whole:
+    """Graphs side by side."""
+
+    nodes: list[ad.Node]
+    values: dict[ad.Node, torch.Tensor]
+    names: list[str]  # one for each node
+
+
+def of_ops(names: Sequence[str]) -> Iterator[Whole]:
+    """The samples of some ops, each with what is computed and its gradients."""
+    for name in names:
+        case = CASES[name]
+        for i, given in enumerate([*case.samples, *(sample for sample, _ in case.conventions)]):
+            arguments = Arguments(given, wide=False)
+            variables = arguments.variables('typed')
+            values = dict(zip(variables, arguments.values, strict=True))
+            by = [x for x, value in values.items() if has_derivative(value)]
+            nodes = outputs(arguments.call(case.build, variables))
+            nodes = [*nodes, *derivatives(nodes, by)]
+            try:
+                ad.Evaluator(nodes, executor='reference').run(values)
+            except (RuntimeError, ValueError, TypeError, IndexError):
+                continue
+            yield Whole(nodes, values, [f'{name}[{i}]'] * len(nodes))
+
+
+def together(parts: Sequence[Whole]) -> Whole:
+    """Graphs as one."""
+    values: dict[ad.Node, torch.Tensor] = {}
+    for part in parts:
+        values.update(part.values)
+    return Whole([n for p in parts for n in p.nodes], values, [n for p in parts for n in p.names])
+
+
+def program_of(whole: Whole, executor: Compiled) -> Any:
+    """The program of a graph, which agrees with the reference."""
+    evaluator = ad.Evaluator(whole.nodes, executor=executor)
+    before = {node: value.clone() for node, value in whole.values.items()}
+    wanted = ad.Evaluator(whole.nodes, executor='reference').run(whole.values)
+    for _ in range(2):
+        for name, found, theirs in zip(whole.names, evaluator.run(whole.values), wanted, strict=True):
+            assert close(found, theirs), f'{name}: {found} instead of {theirs}'
+    for node, value in whole.values.items():
+        assert same(value, before[node]), f'{node} was changed'
+    programs = evaluator._programs_for(whole.values)
+    return programs.program([whole.values[node] for node in programs.task.fed])
+
+
+def refused(program: Any) -> list[str]:
+    """Why parts that can be written as calls of ATen are not compiled."""
+    if not isinstance(program, CompiledProgram):
+        return []
+    return [p.why for p in program._pieces if p.part.is_written and p.why]
+
+
+def kept(program: Any) -> list[str]:
+    """The ops that cannot be written as calls of ATen."""
+    if not isinstance(program, CompiledProgram):
+        return []
+    return [node.op.name for p in program._pieces if not p.part.is_written for node in p.part.nodes]
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two results are the same but for rounding."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    if not (b.is_floating_point() or b.is_complex()):
+        return torch.equal(a, b)
+    wide = torch.complex128 if b.is_complex() else torch.float64
+    a, b = a.to(wide), b.to(wide)
+    tolerance = 1e-10 if b.dtype in {torch.float64, torch.complex128} else 1e-4
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def sweep(parts: Sequence[Whole], executor: Compiled, about: dict[str, str]) -> None:
+    """Compile graphs together; what is refused is found by halves."""
+    program = program_of(together(parts), executor)
+    whys = refused(program)
+    for name in kept(program):
+        about.setdefault(f'kept {name}', '')
+    if whys and len(parts) > 1:
+        middle = len(parts) // 2
+        sweep(parts[:middle], executor, about)
+        sweep(parts[middle:], executor, about)
+    elif whys:
+        about[parts[0].names[0]] = '; '.join(whys)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--only', nargs='*', default=list(CASES))
+    parser.add_argument('--chunk', type=int, default=50)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    executor = Compiled()
+    about: dict[str, str] = {}
+    parts = list(of_ops(given.only))
+    for start in range(0, len(parts), given.chunk):
+        sweep(parts[start : start + given.chunk], executor, about)
+        print(f'{start + given.chunk} of {len(parts)} graphs', flush=True)  # noqa: T201 what the command is for
+    for name, why in about.items():
+        print(f'{name}: {why}')  # noqa: T201
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,186 @@
+"""The compiled executor gives what the reference gives, but for rounding."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import adjoint as ad
+from adjoint.execute.compiled import Compiled
+from adjoint.execute.compiled_service import Service
+from adjoint.execute.compiled_store import Store
+from adjoint.ops.random import drawn_normal
+from adjoint.ops.scatter import masked_select
+from tests.execute.compiled_sweep import Whole, kept, of_ops, program_of, refused, together
+from tests.execute.random_graphs import echo, window
+
+OPS = (
+    'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'where', 'clamp', 'greater', 'exp', 'log', 'sqrt', 'tanh',
+    'sigmoid', 'relu', 'sum', 'mean', 'amax', 'logsumexp', 'softmax', 'log_softmax', 'layernorm',
+    'matmul', 'transpose', 'reshape', 'expand_as', 'broadcast', 'cat', 'flip', 'gather',
+    'scatter_add', 'cumsum', 'erf', 'atan2',
+)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def service() -> Iterator[Service]:
+    """One process for all that is compiled here."""
+    made = Service()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope='module')
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A folder that starts empty."""
+    return Store(tmp_path_factory.mktemp('compiled'))
+
+
+@pytest.fixture
+def compiled(service: Service, store: Store) -> Compiled:
+    return Compiled(service=service, store=store)
+
+
+def is_real(whole: Whole) -> bool:
+    values = ad.Evaluator(whole.nodes, executor='reference').run(whole.values)
+    return not any(x.is_complex() for x in [*values, *whole.values.values()])
+
+
+def test_ops_and_their_gradients_agree_with_the_reference(compiled: Compiled) -> None:
+    graphs = [graph for name in OPS for graph in list(of_ops([name]))[:1] if is_real(graph)]
+    program = program_of(together(graphs), compiled)
+    assert refused(program) == []
+    assert kept(program) == []
+
+
+class Counted(ad.Op):
+    """An op of a user that is more than a function of its operand: it counts."""
+
+    shareable = False
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def compute(self, node: ad.Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        self.calls += 1
+        return input_values[0] + 1
+
+    def gradient(self, node: ad.Node, output_grad: ad.Node) -> list[ad.Node | None]:
+        return [output_grad]
+
+
+def test_what_cannot_be_written_is_kept_between_compiled_parts(compiled: Compiled) -> None:
+    x, y = ad.Variable('x'), ad.Variable('y', (3, 3), torch.complex128)
+    counted = Counted()
+    first = ad.sin(x) * ad.exp(x) + ad.cos(x)
+    between = counted(first)
+    drawn = drawn_normal(x, seed=3)
+    second = ad.tanh(between) * ad.sqrt(abs(between) + 1) + drawn
+    picked = masked_select(second, second > 0)  # of another size each time
+    nodes = [second, picked * 2, ad.matmul(y, y), window(echo(first * 3))]
+    evaluator = ad.Evaluator(nodes, executor=compiled)
+    generator = torch.Generator().manual_seed(0)
+    values: dict[ad.Node, torch.Tensor] = {}
+    for i in range(4):
+        values = {
+            x: torch.randn(4, 3, generator=generator, dtype=torch.float64),
+            y: torch.randn(3, 3, generator=generator, dtype=torch.complex128),
+        }
+        wanted = ad.Evaluator(nodes, executor='reference').run(values)
+        calls = counted.calls
+        results = evaluator.run(values)
+        assert i == 0 or counted.calls == calls + 1
+        for result, other in zip(results, wanted, strict=True):
+            torch.testing.assert_close(result, other, rtol=1e-12, atol=1e-12)
+    assert evaluator.state(values).endswith('in 2 programs')
+    program = evaluator.program(values)
+    assert 'torch.ops.aten.exp.default' in program
+    assert 'not compiled: it cannot be written as calls of ATen' in program
+
+
+def test_values_laid_out_and_shared_in_every_way_are_read_right(compiled: Compiled) -> None:
+    x, w = ad.Variable('x', (3, 3), torch.float64), torch.arange(3.0, dtype=torch.float64)
+    held = ad.constant(w)
+    y = ad.sin(x) * held + ad.cos(x)
+    nodes = [y, ad.transpose(y, 0, 1), x * 1 + 0, x, ad.reshape(x, -1), y]
+    evaluator = ad.Evaluator(nodes, executor=compiled)
+    base = torch.randn(3, 3, dtype=torch.complex128)
+    inputs = [base.conj().imag, torch.randn(3, dtype=torch.float64).expand(3, 3)]
+    assert inputs[0].is_neg()
+    kept_results: list[Any] = []
+    for value in inputs:
+        for _ in range(2):
+            wanted = ad.Evaluator(nodes, executor='reference').run({x: value})
+            results = evaluator.run({x: value})
+            torch.testing.assert_close(results, wanted, rtol=1e-13, atol=1e-13)
+            assert evaluator.state({x: value}) == 'compiled: 8 of 8 nodes, in 1 program'
+            kept_results.append((results, [r.clone() for r in results]))
+    for results, copies in kept_results:
+        assert all(torch.equal(a, b) for a, b in zip(results, copies, strict=True))
+    value = inputs[-1]
+    own = evaluator.run({x: value})[2]
+    assert own.untyped_storage().data_ptr() != value.untyped_storage().data_ptr()
+    w += 1  # whoever holds the tensor of a constant may change it
+    torch.testing.assert_close(
+        evaluator.run({x: value})[0], ad.Evaluator([y], executor='reference').run({x: value})[0]
+    )
+
+
+def test_failure_is_explained_as_by_the_reference(compiled: Compiled) -> None:
+    x, i = ad.Variable('x'), ad.Variable('i')
+    node = ad.index_select(ad.sin(x) * 2 + 1, 0, i)
+    evaluator = ad.Evaluator([node], executor=compiled)
+    evaluator.run({x: torch.ones(4), i: torch.tensor([0, 3])})
+    assert evaluator.state({x: torch.ones(4), i: torch.tensor([0, 9])}).startswith('compiled: 4 of 4')
+    with pytest.raises((IndexError, RuntimeError)) as caught:
+        evaluator.run({x: torch.ones(4), i: torch.tensor([0, 9])})
+    assert 'index_select' in ''.join(caught.value.__notes__)
+
+
+CHILD = """
+import sys, time, torch, adjoint as ad
+torch.set_num_threads(1)
+x = ad.Variable('x')
+y = ad.sum(ad.tanh(ad.sin(x) * x))
+evaluator = ad.Evaluator([y, *ad.gradients(y, [x])], executor='compiled')
+value = torch.linspace(-1, 1, 10, dtype=torch.float64)
+print(*[float(r.sum()) for r in evaluator.run({x: value})])
+print(*[float(r.sum()) for r in evaluator.run({x: value})])
+print(evaluator.state({x: value}))
+print('compile_fx' in str([m for m in sys.modules if 'inductor' in m]))
+"""
+
+
+def child(folder: Path, *, can_compile: bool = True) -> list[str]:
+    """What a process of its own prints."""
+    env = {**os.environ, 'ADJOINT_CACHE_DIR': str(folder)}
+    if not can_compile:
+        env['CXX'] = '/does/not/exist'
+        env['TORCHINDUCTOR_CACHE_DIR'] = str(folder / 'empty')
+    run = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', CHILD], env=env, capture_output=True, text=True, check=True
+    )
+    return run.stdout.splitlines()
+
+
+def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tmp_path: Path) -> None:
+    first = child(tmp_path)
+    assert first[2] == 'compiled: 21 of 21 nodes, in 1 program'
+    (folder,) = (tmp_path / 'compiled').iterdir()
+    # Without a compiler, so that it can only come from the disk; nor is Inductor loaded.
+    assert child(tmp_path, can_compile=False) == [*first[:3], 'False']
+    sums = json.loads((folder / 'sums.json').read_text())
+    kernel = next(folder / name for name in sums if name.startswith('kernel'))
+    kernel.write_bytes(kernel.read_bytes()[:-100] + b'x' * 100)
+    # What is spoiled is not used, and where it cannot be made again, the plan runs.
+    spoiled = child(tmp_path, can_compile=False)
+    assert spoiled[2].startswith('plan')
+    assert not folder.exists()
+    assert spoiled[0] == spoiled[1]
+    assert [float(a) for a in spoiled[0].split()] == pytest.approx([float(a) for a in first[0].split()])
