@@ -98,6 +98,7 @@ from adjoint.transform.jacobian import hessian, jacfwd, jacobian, jacrev
 from adjoint.transform.products import ggnvp, hvp, jvp
 from adjoint.transform.pullback import linearize, vjp
 from adjoint.transform.recompute import checkpoint
+from adjoint.transform.train_step import train_step
 from adjoint.verify import numeric
 from adjoint.view.passes import explain_passes
 from adjoint.view.text import to_text
@@ -326,6 +327,7 @@ __all__ = [
     'to_latex',
     'to_text',
     'topological_sort',
+    'train_step',
     'transpose',
     'tril',
     'triu',

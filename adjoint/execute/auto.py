@@ -7,7 +7,6 @@ from threading import Event
 
 import torch
 
-from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.execute.auto_background import Background
 from adjoint.execute.compiled import Compiled
@@ -24,6 +23,9 @@ _FASTER = 0.95
 
 # Runs of each that are measured: as many as fit into so many seconds, between these numbers.
 _SECONDS, _FEWEST, _MOST = 1.0, 3, 100
+
+# A larger graph is not traced beside the run: that would hold it up, and compiling would take hours.
+_MOST_NODES = 20_000
 
 _OURS = 'adjoint.'
 
@@ -63,11 +65,9 @@ class Auto:
         """Make the program that runs at once, and begin to make the other."""
         first, results = self._first.prepare(task, values, sizes)
         program = AutoProgram(first)
-        given = frozenset(task.fed)
-        for node in topological_sort(task.outputs, behind=given):
-            if node not in given and _is_odd(node):
-                program.stay(f'the op {node.op.name} is more than a function of its operands')
-                return program, results
+        if why := _excluded(task):
+            program.stay(why)
+            return program, results
         copies, threads = [_copy(value) for value in values], torch.get_num_threads()
 
         def job() -> None:
@@ -135,8 +135,14 @@ class AutoProgram:
         return f'{self._runs.state} ({self._about})'
 
 
-def _is_odd(node: Node) -> bool:
-    return not node.op.shareable and not type(node.op).__module__.startswith(_OURS)
+def _excluded(task: Task) -> str:
+    """Return why a graph is not compiled beside its run, if there is a reason."""
+    given = frozenset(task.fed)
+    nodes = [node for node in topological_sort(task.outputs, behind=given) if node not in given]
+    for node in nodes:
+        if not node.op.shareable and not type(node.op).__module__.startswith(_OURS):
+            return f'the op {node.op.name} is more than a function of its operands'
+    return f'{len(nodes)} nodes are too many to compile beside' if len(nodes) > _MOST_NODES else ''
 
 
 def _copy(value: torch.Tensor) -> torch.Tensor:

@@ -19,8 +19,8 @@ from adjoint.train.records import EpochRecord, Result
 from adjoint.train.report import Report
 from adjoint.train.schedules import Schedule
 from adjoint.train.state import State
-from adjoint.train.step import TrainStep, train_step
 from adjoint.train.stopping import EarlyStopping
+from adjoint.transform.train_step import TrainStep, train_step
 
 Save: TypeAlias = Callable[[State], None]
 Stop: TypeAlias = Callable[[], bool]

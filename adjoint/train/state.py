@@ -9,7 +9,7 @@ from torch import Tensor
 from adjoint.train import schedules, stopping
 from adjoint.train.errors import RunError
 from adjoint.train.records import EpochRecord, Result
-from adjoint.train.step import RuleState
+from adjoint.transform.train_step import RuleState
 
 FORMAT = 1
 

@@ -17,6 +17,7 @@ from adjoint.execute.compiled_service import Service
 from adjoint.execute.compiled_store import Store
 from adjoint.ops.random import drawn_normal
 from adjoint.ops.scatter import masked_select
+from adjoint.train.rules import Adam
 from tests.execute.compiled_sweep import Whole, kept, of_ops, program_of, refused, together
 from tests.execute.random_graphs import echo, window
 
@@ -184,3 +185,21 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
     assert not folder.exists()
     assert spoiled[0] == spoiled[1]
     assert [float(a) for a in spoiled[0].split()] == pytest.approx([float(a) for a in first[0].split()])
+
+
+def test_training_step_is_one_program(compiled: Compiled) -> None:
+    w, b, x = ad.Variable('w', (3,)), ad.Variable('b', ()), ad.Variable('x', (4, 3))
+    loss = ad.mean(ad.square(ad.tanh(x @ w) + b - 1))
+    given = {'w': torch.tensor([1.0, -2.0, 0.5]), 'b': torch.tensor(0.25)}
+    inputs = torch.linspace(-1, 1, 12).reshape(4, 3)
+    runs: dict[str, list[torch.Tensor]] = {}
+    for name, executor in {'compiled': compiled, 'reference': 'reference'}.items():
+        own = {key: value.clone() for key, value in given.items()}
+        step = ad.train_step(loss, {'w': w, 'b': b}, Adam(), executor=executor)
+        descent = step.start(own)
+        losses = [descent.descend({x: inputs}, 0.01)[0] for _ in range(10)]
+        runs[name] = [*own.values(), *losses]
+        if name == 'compiled':
+            feed = step.feed({x: inputs}, own, descent.state, 0.01)
+            assert step.evaluator.state(feed).endswith('in 1 program')
+    torch.testing.assert_close(runs['compiled'], runs['reference'], rtol=1e-5, atol=1e-6)

@@ -10,7 +10,7 @@ from torch import Tensor
 import adjoint as ad
 from adjoint.train import rules
 from adjoint.train.errors import SettingError
-from adjoint.train.step import train_step
+from adjoint.transform.train_step import train_step
 
 STEPS = 100
 
