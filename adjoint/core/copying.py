@@ -29,13 +29,16 @@ class Pack:
 
     def __reduce__(self) -> tuple[Any, ...]:
         position = {node: i for i, node in enumerate(self.nodes)}
+        # One for all nodes of an expression; the nodes keep what the keys identify.
+        locations = {(id(node.place), node.instruction): node.site for node in self.nodes}
+        sites = {key: (location_of(site), -1) for key, site in locations.items()}
         rows = [
             (
                 [n if n in self.outside else position[n] for n in node.inputs],
                 node.op,
                 node.attrs,
                 node.given_name,
-                (location_of(node.site), -1),
+                sites[id(node.place), node.instruction],
                 node.type,
             )
             for node in self.nodes
@@ -111,7 +114,7 @@ def deep_copy(node: 'Node', memo: dict[int, Any]) -> 'Node':
             memo[id(n)] = n.restored(
                 [memo[id(i)] for i in n.inputs],
                 n.op,
-                copy.deepcopy(n.attrs, memo),
+                copy.deepcopy(n.attrs, memo) if n.attrs else {},
                 n.given_name,
                 n.site,
                 n.type,

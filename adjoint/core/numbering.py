@@ -114,13 +114,12 @@ class Numbering:
         stack = [node]
         while stack:
             new = stack[-1]
-            pending = [x for x in new.inputs if x not in known]
-            if pending:
-                stack.extend(reversed(pending))
-                continue
-            stack.pop()
-            if new not in known:
-                known[new] = self._number(new)
+            depth = len(stack)
+            stack.extend(x for x in reversed(new.inputs) if x not in known)
+            if len(stack) == depth:
+                stack.pop()
+                if new not in known:
+                    known[new] = self._number(new)
         return known[node]
 
     def _number(self, node: 'Node') -> 'Node':

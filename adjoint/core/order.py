@@ -36,17 +36,18 @@ def topological_sort(nodes: 'Node | Iterable[Node]', behind: 'Container[Node]' =
     roots = cast('list[Node]', roots)
     order: list[Node] = []
     done: set[Node] = set()
+    opened: set[Node] = set()
     stack = roots[::-1]
     while stack:
-        node = stack[-1]
+        node = stack.pop()
         if node in done:
-            stack.pop()
             continue
-        pending = () if node in behind else [i for i in node.inputs if i not in done]
-        if pending:
-            stack.extend(reversed(pending))
-        else:
-            stack.pop()
+        if node in opened or not node.inputs or node in behind:
             done.add(node)
             order.append(node)
+        else:
+            # It comes up again when everything above it is done.
+            opened.add(node)
+            stack.append(node)
+            stack.extend(reversed(node.inputs))
     return order

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import CodeType
 from typing import TypeAlias
@@ -125,10 +126,7 @@ def location_of(site: Site) -> Location:
     code, last = site
     if isinstance(code, Location):
         return code
-    positions = next(
-        (p for i, p in enumerate(code.co_positions()) if i == last // 2), (None, None, None, None)
-    )
-    line, end_line, start, end = positions
+    line, end_line, start, end = next(islice(code.co_positions(), last // 2, None), (None,) * 4)
     if line is None:
         line, start, end = code.co_firstlineno, None, None
     raw = linecache.getline(code.co_filename, line)

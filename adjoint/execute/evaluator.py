@@ -256,7 +256,8 @@ class Evaluator:
     def _programs_in_order(self, fed: tuple[Node, ...], sized: tuple[Node, ...] = ()) -> Programs:
         found = self._by_nodes.get(fed + sized)
         if found is None:
-            needed = topological_sort(self.eval_nodes, behind=frozenset(fed))
+            is_cut = any(node.inputs for node in fed)
+            needed = topological_sort(self.eval_nodes, behind=frozenset(fed)) if is_cut else self._position
             lacking = [node for node in needed if node.op is placeholder and node not in fed]
             if lacking:
                 raise missing(lacking)

@@ -55,19 +55,19 @@ class Schedule:
             if is_restricted
             else restricted(task.outputs, given)
         )
-        order = [(node, stand) for node, stand in order if node not in given]
-        last_use: dict[Node, Node] = {}
-        for node, stand in order:
-            last_use.update(dict.fromkeys(stand.inputs, node))
-        for node in task.outputs:
-            last_use.pop(node, None)
-        dying: dict[Node, list[Node]] = {}
-        for x, node in last_use.items():
-            dying.setdefault(node, []).append(x)
-        # A node that holds sizes by name computes with numbers in their place.
-        self._steps = [
-            (node, stand.with_sizes(sizes) if sizes else stand, dying.get(node, ())) for node, stand in order
-        ]
+        self._steps: list[tuple[Node, Node, list[Node]]] = []
+        used_later = set(task.outputs)
+        for node, stand in reversed(order):
+            if node in given:
+                continue
+            dying: list[Node] = []
+            for x in stand.inputs:
+                if x not in used_later:
+                    used_later.add(x)
+                    dying.append(x)
+            # A node that holds sizes by name computes with numbers in their place.
+            self._steps.append((node, stand.with_sizes(sizes) if sizes else stand, dying))
+        self._steps.reverse()
 
     def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Return the values of the outputs; nothing is recorded for torch's autograd."""

@@ -172,6 +172,8 @@ class _Writer:
     def _beneath(self, node: Node) -> list[str]:
         """The graphs that the op holds, each under its name, without what nothing outside uses."""
         stand, lines = self.stands.get(node, node), list[str]()
+        if not stand.attrs:
+            return lines
         places = stand.attrs.get('places')
         for name, body in _bodies(stand):
             lines.append(f'    {name}({", ".join(x.name for x in body.inputs)}):')
