@@ -235,5 +235,5 @@ def test_over_gives_the_run_as_a_function_of_values_in_order() -> None:
 
 
 def test_an_unknown_executor_is_refused() -> None:
-    with pytest.raises(ValueError, match="an executor is one of .*plan, reference; got 'fast'"):
+    with pytest.raises(ValueError, match=r"an executor is one of .*plan, reference; got 'fast'"):
         ad.Evaluator([ad.Variable('x')], executor='fast')
