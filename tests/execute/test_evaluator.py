@@ -172,3 +172,15 @@ def test_results_that_are_apart_stay_apart_after_rewrites() -> None:
         assert [y.unique().tolist() for y in found] == [[1], [0], [2], [3], [1], [0]]
         assert found[-1] is value
     assert 'clone' in evaluator.program({x: value})
+
+
+@pytest.mark.parametrize('executor', ['reference', 'plan', 'compiled'])
+def test_operands_on_two_devices_are_named_with_the_way_out(executor: str) -> None:
+    x, y = ad.Variable('x'), ad.Variable('y')
+    evaluator = ad.Evaluator([ad.sin(x) * 2 + y], executor=executor)
+    with pytest.raises(RuntimeError) as caught:
+        evaluator.run({x: torch.ones(3), y: torch.ones(3, device='meta')})
+    (note,) = caught.value.__notes__
+    assert note.startswith("while computing node 'add(mul, y)'")
+    assert "they are on cpu and meta: move what is given with value.to('meta')" in note
+    assert '+ y]' in note
