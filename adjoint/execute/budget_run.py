@@ -29,7 +29,10 @@ def checked_run(found: Budgeted, values: Sequence[torch.Tensor]) -> list[torch.T
     with torch.no_grad():
         for line in found.lines:
             _take(found, line, scope)
-    return [scope[x] for x in found.plan.outputs]
+    results = [scope[x] for x in found.plan.outputs]
+    for i in found.task.copied:
+        results[i] = results[i].clone()
+    return results
 
 
 def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:

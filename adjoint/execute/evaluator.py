@@ -56,7 +56,9 @@ class Evaluator:
         gives the graph to a compiler, and its results differ by rounding; ``'auto'`` starts with the plan
         and goes over to that where it is faster; ``'cudagraph'`` records the plan on a GPU.
     optimize : {'none', 'bitwise', 'default', 'fast'}
-        Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none.
+        Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none. At
+        ``'bitwise'`` all runs have the same bits; at ``'default'`` values may be closer to the true ones,
+        and at ``'fast'`` they are rounded in another way.
     memory_budget : int or str, optional
         How much memory a run of the plan may take beside the values that it is given: bytes, or such as
         ``'2 GiB'`` or ``'500 MB'``. Values are then given up and computed again where that is needed, with
@@ -87,7 +89,7 @@ class Evaluator:
         self,
         eval_nodes: Sequence[Node],
         executor: str | Executor = 'plan',
-        optimize: Level = 'none',
+        optimize: Level = 'bitwise',
         memory_budget: int | str | None = None,
     ) -> None:
         if isinstance(eval_nodes, Node):
@@ -277,7 +279,7 @@ class Evaluator:
                 raise missing(lacking)
             # What is used for nothing but a size by name is behind no node.
             given = fed + naming(needed, fed, sized)
-            task = Task(tuple(self.eval_nodes), given, self._level, self._budget)
+            task = Task(tuple(self.eval_nodes), given, self._level, budget=self._budget)
             found = self._by_nodes.put(fed + sized, Programs(task, self._executor))
         return found
 

@@ -24,6 +24,8 @@ class Task:
         The nodes that get values, in the order of these; nothing behind them is computed.
     level : {'none', 'bitwise', 'default', 'fast'}
         Which rewrites a program may apply.
+    copied : tuple of int
+        Positions of outputs of which a copy is returned, since rewrites made them share memory.
     budget : int, optional
         How many bytes a program may take beside the given values.
     """
@@ -31,6 +33,7 @@ class Task:
     outputs: tuple[Node, ...]
     fed: tuple[Node, ...]
     level: Level = 'none'
+    copied: tuple[int, ...] = ()
     budget: int | None = None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from adjoint.core.node import Node
 from adjoint.execute.cost_meter import Look, Prober, Seen, frozen
 from adjoint.execute.executor import Task
-from adjoint.execute.facts import layout_of
+from adjoint.execute.facts import Fact, layout_of
 from adjoint.execute.memory import Alive, Memory, Moment
 from adjoint.execute.memory_facts import Foreseen, assumed
 from adjoint.execute.reuse import Line
@@ -86,6 +86,7 @@ def walked(
     walk = _Walk(task, plan, known.looks, prober)
     for line in lines:
         walk.go(line, again)
+    walk.copy([plan.outputs[i] for i in task.copied])
     given = [*task.fed, *plan.held]
     return Memory(
         peak_bytes=walk.peak,
@@ -135,6 +136,16 @@ class _Walk:
         for name in line.dropped:
             self._drop(name)
         self.moments.append(Moment(node, seen.cost, top, self.live, node in again))
+
+    def copy(self, results: Sequence[Node]) -> None:
+        """Take copies of results, at the end."""
+        for x in results:
+            look = self._looks[x]
+            size = look.bytes if isinstance(look, Fact) else 0
+            self._storages.append(_Storage(x, size, len(self.moments)))
+            self.live += size
+        if self.live > self.peak:
+            self.peak, self._top = self.live, (len(self.moments), 0)
 
     def _seen(self, line: Line, operands: Sequence[Node | None]) -> Seen:
         looks = [None if x is None else self._looks[x] for x in operands]

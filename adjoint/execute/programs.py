@@ -42,6 +42,10 @@ class Programs:
     def __init__(self, task: Task, executor: Executor) -> None:
         self.task = task
         self._executor = executor
+        # Rewrites that change digits are applied from the first run on, so that all runs agree; and a budget
+        # holds for the first run too.
+        is_special = task.level in {'default', 'fast'} or task.budget is not None
+        self._at_first_sight = executor.at_first_sight or is_special
         self._programs: Recent[Program] = Recent(_LIMIT)
         self._sizes: Recent[Mapping[str, int]] = Recent(_LIMIT)
 
@@ -84,8 +88,7 @@ class Programs:
         sizes = None if signature is None else self._sizes.get(signature)
         if sizes is None:
             sizes = sizes_of(self.task.fed, values)
-            has_budget = self.task.budget is not None
-            if signature is not None and not (self._executor.at_first_sight or has_budget):
+            if signature is not None and not self._at_first_sight:
                 self._sizes.put(signature, sizes)
                 signature = None
         return self._prepared(values, signature, sizes)[1]
