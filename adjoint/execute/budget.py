@@ -29,7 +29,10 @@ _NEVER = 1 << 62
 _OF_USERS = frozenset({'adjoint.ops.custom', 'adjoint.flow.custom'})
 
 # How often the solver is asked again, for less, when the program takes more than it thought.
-_TRIES = 4
+_TRIES = 8
+
+# It is asked for less by at least this part of the budget, as a power of two.
+_SLACK = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def within(
             told = replace(found.memory, budget=budget, is_optimal=solution.is_optimal and wanted == budget)
             return replace(found, memory=told)
         # The solver counts a little less than the program takes, where memory cannot be written over.
-        wanted -= found.memory.peak_bytes - budget
+        wanted -= max(found.memory.peak_bytes - budget, budget >> _SLACK)
     raise BudgetError(_refusal(made, task, budget))
 
 

@@ -91,6 +91,10 @@ def sketch_of(plan: Steps, facts: Facts) -> Sketch:
     roots: list[tuple[int, ...]] = []
     sizes: list[int] = []
     over: list[tuple[int, ...]] = []
+
+    def is_pinned(x: Node) -> bool:
+        return plan.aliases.of(x) in plan.pinned
+
     written: tuple[int, ...] = ()  # the last step that may do more than compute a value
     for i, step in enumerate(plan.steps):
         node = step.node
@@ -102,7 +106,7 @@ def sketch_of(plan: Steps, facts: Facts) -> Sketch:
         after.append(tuple(dict.fromkeys(reads)))
         roots.append(_union(roots_of.get(x, ()) for x in step.uses))
         sizes.append(0 if shared else _bytes(node, facts.layouts.get(node)))
-        over.append(_over(step, facts.layouts, roots_of, number))
+        over.append(_over(step, facts.layouts, roots_of, number, is_pinned))
     kept = frozenset(r for node in plan.outputs for r in roots_of.get(node, ()))
     return Sketch(after, roots, sizes, over, kept)
 
@@ -133,6 +137,7 @@ def _over(
     layouts: Mapping[Node, Fact],
     roots_of: Mapping[Node, tuple[int, ...]],
     number: Mapping[Node, int],
+    is_pinned: Callable[[Node], bool],
 ) -> tuple[int, ...]:
     layout = layouts.get(step.node)
     if layout is None or not layout.owns:
@@ -141,7 +146,7 @@ def _over(
     for position, _ in step.written.over:
         x = step.operands[position]
         own = number.get(x)
-        if own is None or layouts.get(x) != layout or roots_of.get(x) != (own,):
+        if own is None or layouts.get(x) != layout or roots_of.get(x) != (own,) or is_pinned(x):
             continue
         if all(other is x or own not in roots_of.get(other, ()) for other in step.uses):
             found.append(own)
