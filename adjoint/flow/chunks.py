@@ -36,13 +36,15 @@ def in_chunks(
     >>> import torch, adjoint as ad
     >>> x, xs = ad.Variable('x', ()), ad.Variable('xs', (5,))
     >>> (ys,) = in_chunks([ad.sin(x)], {x: xs}, 2, 'error')
-    >>> print(ad.to_text([ys]))
+    >>> print(ad.to_text([ys], inline=True))
     xs: any[5]
-    v1 = scan(split_like(xs[0:4], full((2, 2))))
+    v1 = full(size=(2, 2), fill_value=0.0)
+    v2 = scan(split_like(xs[0:4], v1, dim=0))
         body(x):
             x: any[2]
             v1 = sin(x)   # output 0
-    v2 = cat(flatten(v1), sin(xs[4:]))   # output
+    v3 = flatten(v2, start_dim=0, end_dim=1)
+    v4 = cat(v3, sin(xs[4:]), dim=0)   # output
     """
     count = _count(batches)
     steps = count // size
