@@ -12,6 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # The models are checked with transformers, which nothing else needs: it has a stamp of its own.
 MODELS_STAMP := $(VENV)/.installed-models
+# So do the libraries that the benchmark compares with.
+PEERS_STAMP := $(VENV)/.installed-peers
 WORKERS ?= 2
 ARGS ?=
 
@@ -40,6 +42,11 @@ $(MODELS_STAMP): $(STAMP)
 	@echo 'Installing transformers ...'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,models]'
 	@touch $(MODELS_STAMP)
+
+$(PEERS_STAMP): $(STAMP)
+	@echo 'Installing JAX and PyTensor ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev,peers]'
+	@touch $(PEERS_STAMP)
 
 train: $(STAMP) ## Train a transformer on handwritten digits (ARGS='--model mlp', ARGS=--help)
 	$(BIN)/adjoint train $(ARGS)
@@ -88,7 +95,7 @@ gpt: $(MODELS_STAMP) ## Measure how long GPT-2 takes to import, and its gradient
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)
 
-bench: $(STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
+bench: $(PEERS_STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
 laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians

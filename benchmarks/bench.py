@@ -1,44 +1,53 @@
-"""Measure the workloads against the peers: in one process, in turn, as ratios to eager PyTorch.
+"""Measure the workloads against the peers, as ratios to eager PyTorch of the same run.
 
 Run with ``make bench``; ``ARGS='--only W3 --compile'`` chooses. What is compared gives the same results
-before it is timed. Each round runs every competitor once, in another order, so that a machine that is busy
-with something else disturbs all of them alike; the table has ratios of medians.
+before it is timed. In one process, each round runs every competitor once, in another order, so that a
+machine that is busy with something else disturbs all of them alike; with ``--apart`` each has a process of
+its own, so that none lives on what another left. The tables have ratios of medians.
 """
 
 import argparse
 import gc
-import json
+import importlib.util
 import random
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
 
-import matplotlib as mpl
 import torch
-from rich.console import Console
-from rich.table import Table
+from rich.progress import track
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import adjoint as ad
+from adjoint.execute.evaluator import EXECUTORS
+from benchmarks.peak import measured_peak
+from benchmarks.report import Row, write
 from benchmarks.workloads import ALL, Workload
 
-RESULTS = Path(__file__).parent / 'results'
-Competitor = Callable[..., list[torch.Tensor]]
+Competitor = Callable[..., list[Any]]
+
+# At least so many rounds, even where one takes longer than there is time.
+ROUNDS = 3
 
 
-@dataclass
-class Row:
-    """What was measured of one workload."""
+@dataclass(frozen=True)
+class Options:
+    """What is measured, and for how long."""
 
-    workload: str
-    title: str
-    first: dict[str, float] = field(
-        default_factory=dict[str, float]
-    )  # seconds from the function to the first result
-    seconds: dict[str, float] = field(default_factory=dict[str, float])  # medians
-    ratios: dict[str, float] = field(default_factory=dict[str, float])  # of medians, to eager
-    refused: dict[str, str] = field(default_factory=dict[str, str])
+    rounds: int = 200
+    budget: float = 20.0
+    threads: int = 2
+    with_compilers: bool = False
+    only: Sequence[str] = field(default_factory=tuple[str, ...])
+
+
+# -- the competitors ------------------------------------------------------------------------------
 
 
 def ours(workload: Workload, given: Sequence[torch.Tensor], executor: str) -> Competitor:
@@ -48,121 +57,150 @@ def ours(workload: Workload, given: Sequence[torch.Tensor], executor: str) -> Co
     return lambda *values: run(values)
 
 
+def one_graph(workload: Workload, given: Sequence[torch.Tensor]) -> Competitor:
+    """Return ``torch.compile`` of the gradient as one graph, as ``make_fx`` records it."""
+    return torch.compile(make_fx(workload.functional())(*given))
+
+
+def peer(module: str, workload: Workload) -> Competitor:
+    """Return the run by a library that may not be installed."""
+    return importlib.import_module(f'benchmarks.workloads.{module}').competitor(workload)
+
+
 def competitors(
-    workload: Workload, given: Sequence[torch.Tensor], compiled: bool
+    workload: Workload, given: Sequence[torch.Tensor], options: Options
 ) -> dict[str, Callable[[], Competitor]]:
     """Return what makes each competitor."""
     found: dict[str, Callable[[], Competitor]] = {
         'eager': lambda: workload.eager,
         'torch.func': workload.functional,
-        'reference': lambda: ours(workload, given, 'reference'),
-        'plan': lambda: ours(workload, given, 'plan'),
     }
     if workload.by_hand is not None:
         by_hand = workload.by_hand
         found['by hand'] = lambda: torch.no_grad()(by_hand)
-    if compiled:
+    found |= {name: partial(ours, workload, given, name) for name in ('reference', 'plan')}
+    if options.with_compilers:
+        if 'compiled' in EXECUTORS:
+            found['compiled'] = partial(ours, workload, given, 'compiled')
         found['torch.compile'] = lambda: torch.compile(workload.functional())
-    return found
+        found['one graph'] = partial(one_graph, workload, given)
+        if importlib.util.find_spec('jax'):
+            found['jax'] = partial(peer, 'in_jax', workload)
+        if importlib.util.find_spec('pytensor') and workload.name in {'W2', 'W3', 'W4', 'W6a'}:
+            found['pytensor'] = partial(peer, 'in_pytensor', workload)
+    return {
+        name: make for name, make in found.items() if not options.only or name in {'eager', *options.only}
+    }
 
 
-def differ(results: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor], tolerance: float) -> bool:
+def differ(results: Sequence[Any], wanted: Sequence[torch.Tensor], tolerance: float) -> bool:
     """Whether results differ by more than the tolerance, relative to the largest entry of each."""
-    return len(results) != len(wanted) or any(
+    tensors = [
+        torch.as_tensor(x) if isinstance(x, torch.Tensor) else torch.tensor(x.__array__()) for x in results
+    ]
+    return len(tensors) != len(wanted) or any(
         a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=tolerance * float(b.abs().max()) + 1e-30)
-        for a, b in zip(results, wanted, strict=True)
+        for a, b in zip(tensors, wanted, strict=True)
     )
 
 
-def measured(workload: Workload, rounds: int, budget: float, compiled: bool) -> Row:
-    """Measure one workload."""
+# -- measuring ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Keep the collector of garbage out of what is measured."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def prepared(
+    row: Row,
+    name: str,
+    make: Callable[[], Competitor],
+    given: Sequence[torch.Tensor],
+    wanted: list[torch.Tensor],
+    tolerance: float,
+) -> Competitor | None:
+    """Make a competitor, see that it is right, and note the time to its first result and its peak memory."""
+    start = time.perf_counter()
+    try:
+        competitor = make()
+        results = competitor(*given)
+    except Exception as error:  # noqa: BLE001 a peer that cannot is no reason to stop
+        row.refused[name] = f'{type(error).__name__}: {error}'.splitlines()[0]
+        return None
+    row.first[name] = time.perf_counter() - start
+    # Ours writes its program when a signature comes again.
+    results = competitor(*given) if name != 'eager' else results
+    if differ(results, wanted, tolerance):
+        row.refused[name] = 'its results differ from those of eager'
+        return None
+    if name not in {'jax', 'pytensor'}:  # they allocate past torch
+        row.peak[name] = measured_peak(partial(competitor, *given))
+    return competitor
+
+
+def measured(workload: Workload, options: Options) -> Row:
+    """Measure the competitors in one process, in turn."""
+    torch.set_num_threads(options.threads)
     row = Row(workload.name, workload.title)
     given = workload.make()
     wanted = workload.eager(*given)
     running: dict[str, Competitor] = {}
-    for name, make in competitors(workload, given, compiled).items():
-        start = time.perf_counter()
-        try:
-            competitor = make()
-            results = competitor(*given)
-        except Exception as error:  # noqa: BLE001 a peer that cannot is no reason to stop
-            row.refused[name] = f'{type(error).__name__}: {error}'.splitlines()[0]
-            continue
-        row.first[name] = time.perf_counter() - start
-        for _ in range(2):  # the plan is written when a signature comes again
-            results = competitor(*given)
-        if differ(results, wanted, workload.tolerance):
-            row.refused[name] = 'its results differ from those of eager'
-            continue
-        running[name] = competitor
+    for name, make in competitors(workload, given, options).items():
+        made = prepared(row, name, make, given, wanted, workload.tolerance)
+        if made is not None:
+            running[name] = made
     times: dict[str, list[float]] = {name: [] for name in running}
-    order, end = list(running), time.perf_counter() + budget
-    rng = random.Random(0)
-    gc.collect()
-    for done in range(rounds):
-        rng.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            running[name](*given)
-            times[name].append(time.perf_counter() - start)
-        if time.perf_counter() > end and done >= 4:  # noqa: PLR2004 rounds at least
-            break
+    order, rng, end = list(running), random.Random(0), time.perf_counter() + options.budget
+    with quiet():
+        for done in range(options.rounds):
+            rng.shuffle(order)
+            for name in order:
+                start = time.perf_counter()
+                running[name](*given)
+                times[name].append(time.perf_counter() - start)
+            if time.perf_counter() > end and done + 1 >= ROUNDS:
+                break
     row.seconds = {name: statistics.median(each) for name, each in times.items()}
-    row.ratios = {name: each / row.seconds['eager'] for name, each in row.seconds.items()}
     return row
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """Return the ratios as a table."""
-    names = list(dict.fromkeys(name for row in rows for name in row.ratios))
-    shown = Table(title='time, as a ratio to eager PyTorch in the same run')
-    for head in ('', 'workload', 'eager, ms', *(name for name in names if name != 'eager')):
-        shown.add_column(head, justify='right' if head in names else 'left')
-    for row in rows:
-        ratios = [f'{row.ratios[n]:.3f}' if n in row.ratios else '-' for n in names if n != 'eager']
-        shown.add_row(row.workload, row.title, f'{row.seconds["eager"] * 1e3:.3f}', *ratios)
-    return shown
+def measured_apart(workload: Workload, options: Options) -> Row:
+    """Measure each competitor in a process of its own."""
+    names = list(competitors(workload, workload.make(), options))
+    whole = Row(workload.name, workload.title)
+    for name in names:
+        with ProcessPoolExecutor(1, get_context('spawn')) as pool:
+            row = pool.submit(_alone, workload.name, name, options).result()
+        for kind in ('first', 'seconds', 'peak', 'refused'):
+            vars(whole)[kind].update({k: v for k, v in vars(row)[kind].items() if k == name})
+    return whole
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
-    """Draw the ratios."""
-    mpl.use('Agg')
-    from matplotlib import pyplot as plt
-
-    names = [n for n in dict.fromkeys(name for row in rows for name in row.ratios) if n != 'eager']
-    figure, axes = plt.subplots(figsize=(10, 5), layout='constrained')
-    width = 0.8 / max(len(names), 1)
-    for k, name in enumerate(names):
-        places = [i + k * width for i, row in enumerate(rows) if name in row.ratios]
-        axes.bar(places, [row.ratios[name] for row in rows if name in row.ratios], width, label=name)
-    axes.axhline(1, color='black', linewidth=1)
-    axes.set_yscale('log')
-    axes.set_ylabel('time / time of eager PyTorch')
-    axes.set_xticks([i + 0.4 - width / 2 for i in range(len(rows))], [row.workload for row in rows])
-    axes.legend()
-    aside = path.with_suffix('.part.png')
-    figure.savefig(aside)
-    plt.close(figure)
-    aside.replace(path)
-
-
-def write(rows: Sequence[Row]) -> None:
-    """Write the table, the figures and the picture."""
-    RESULTS.mkdir(exist_ok=True)
-    console = Console(record=True, width=140)
-    console.print(table(rows))
-    for row in rows:
-        for name, why in row.refused.items():
-            console.print(f'{row.workload} {name}: {why}')
-    about = {'threads': torch.get_num_threads(), 'torch': torch.__version__}
-    for name, text in (
-        ('bench.txt', console.export_text()),
-        ('bench.json', json.dumps({**about, 'rows': [asdict(row) for row in rows]}, indent=1)),
-    ):
-        aside = RESULTS / f'{name}.part'
-        aside.write_text(text, encoding='utf-8')
-        aside.replace(RESULTS / name)
-    draw(rows, RESULTS / 'bench.png')
+def _alone(workload: str, name: str, options: Options) -> Row:
+    """Measure one competitor; eager beside it, to see that it is right, unless it is eager."""
+    chosen = next(w for w in ALL if w.name == workload)
+    torch.set_num_threads(options.threads)
+    row, given = Row(chosen.name, chosen.title), chosen.make()
+    make = competitors(chosen, given, options)[name]
+    competitor = prepared(row, name, make, given, chosen.eager(*given), chosen.tolerance)
+    times: list[float] = []
+    end = time.perf_counter() + options.budget / 4
+    with quiet():
+        while (
+            competitor and len(times) < options.rounds and (time.perf_counter() < end or len(times) < ROUNDS)
+        ):
+            start = time.perf_counter()
+            competitor(*given)
+            times.append(time.perf_counter() - start)
+    row.seconds = {name: statistics.median(times)} if times else {}
+    return row
 
 
 def main() -> None:
@@ -171,14 +209,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--only', nargs='*', help='names of workloads, such as W3')
+    parser.add_argument('--competitors', nargs='*', default=[], help='names of those beside eager')
     parser.add_argument('--rounds', type=int, default=200, help='at most so many of each (default 200)')
     parser.add_argument('--budget', type=float, default=20.0, help='seconds for a workload (default 20)')
     parser.add_argument('--threads', type=int, default=2, help='of torch (default 2)')
-    parser.add_argument('--compile', action='store_true', help='torch.compile too, which takes minutes')
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    chosen = [w for w in ALL if not options.only or w.name in options.only]
-    write([measured(w, options.rounds, options.budget, options.compile) for w in chosen])
+    parser.add_argument('--compile', action='store_true', help='all compilers too, which take minutes')
+    parser.add_argument('--apart', action='store_true', help='each competitor in a process of its own')
+    given = parser.parse_args()
+    options = Options(given.rounds, given.budget, given.threads, given.compile, given.competitors)
+    measure = measured_apart if given.apart else measured
+    chosen = [w for w in ALL if not given.only or w.name in given.only]
+    write([measure(w, options) for w in track(chosen, 'measuring')], options.threads, is_apart=given.apart)
 
 
 if __name__ == '__main__':

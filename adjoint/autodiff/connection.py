@@ -8,6 +8,8 @@ from adjoint.autodiff.pullback import pullback
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.rebuild import dependents
+from adjoint.core.source import calling_site, location_of
+from adjoint.core.wording import described
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import alias
 from adjoint.ops.several import packed, slots
@@ -131,7 +133,10 @@ def explain_connection(output: Node, node: Node) -> Connection:
     """
     for given in (output, node):
         if not isinstance(given, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
-            msg = f'explain_connection takes two nodes, and got {given!r} of type {type(given).__name__}'
+            msg = (
+                f'explain_connection takes two nodes, and got {described(given)}'
+                f'\n{location_of(calling_site())}'
+            )
             raise TensorTypeError(msg)
     behind = dependents([output], [node])
     flows, cuts = _flows(output, node, behind)

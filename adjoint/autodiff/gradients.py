@@ -8,6 +8,7 @@ from adjoint.autodiff.reverse import cotangents as pulled_cotangents
 from adjoint.autodiff.seeds import checked, seeds_of
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node, Operand
+from adjoint.core.source import calling_site, location_of
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import sum_to_like
 
@@ -94,7 +95,10 @@ def gradients(
     """
     outputs, wanted = checked('gradients', output_node, nodes)
     if unconnected not in {'zero', 'none', 'raise'}:
-        msg = f"unconnected is one of 'zero', 'none' and 'raise', and got {unconnected!r}"
+        msg = (
+            f"unconnected, of gradients, is one of 'zero', 'none' and 'raise', and got {unconnected!r}"
+            f'\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     if cotangents is None:
         given: Any = [ones_like(y) for y in outputs]

@@ -12,13 +12,14 @@ from adjoint.autodiff.seeds import checked, fitting
 from adjoint.core.errors import NonDifferentiableError, TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.ops.basis import basis, split_axis, zeros_between
 from adjoint.ops.batch import spread
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import ones_like, zeros_like
 from adjoint.ops.linear import conj
 
-__all__ = ['Mode', 'hessian_products', 'hessians', 'jacobian_blocks', 'jacobians']
+__all__ = ['Mode', 'hessian_products', 'hessians', 'jacobian_blocks', 'jacobians', 'refuse_complex']
 
 Mode: TypeAlias = Literal['forward', 'reverse']
 
@@ -84,7 +85,7 @@ def jacobian_blocks(
 ) -> list[list[Node]]:
     """Return the Jacobian of each of ``ys`` by each of ``xs``; see :func:`jacobians`."""
     if mode not in {'forward', 'reverse', None}:
-        msg = f"mode is 'forward', 'reverse' or None, and got {mode!r}"
+        msg = f"mode is 'forward', 'reverse' or None, and got {mode!r}\n{location_of(calling_site())}"
         raise TensorTypeError(msg)
     chosen = _chosen(ys, xs) if mode is None else mode
     for y in ys:
@@ -138,6 +139,25 @@ def _count(nodes: Sequence[Node]) -> int | None:
             return None
         total += math.prod(known)
     return total
+
+
+def refuse_complex(nodes: Sequence[Node]) -> None:
+    """See that second derivatives are taken by real nodes.
+
+    Raises
+    ------
+    NonDifferentiableError
+        One is complex.
+    """
+    for x in nodes:
+        if _is_complex(x):
+            msg = (
+                f"'{x}' is {x.type}, and there is no Hessian by complex numbers: the second derivatives of a "
+                f'real function are those by real and imaginary parts, as of '
+                f'lambda a, b: f(torch.complex(a, b)); of a holomorphic one, take '
+                f'jacobian(..., holomorphic=True) twice\n{x.location}'
+            )
+            raise NonDifferentiableError(msg)
 
 
 def _is_scalar(node: Node) -> bool:
@@ -222,6 +242,7 @@ def hessians(output_node: Node, nodes: Sequence[Node], *, nan_safe: bool = True)
             [ 0., 12.]])]
     """
     _, wanted = checked('hessians', output_node, nodes)
+    refuse_complex(wanted)
     first = gradients(output_node, wanted, nan_safe=nan_safe)
     return jacobian_blocks(first, wanted, 'forward', holomorphic=False, nan_safe=nan_safe)
 
@@ -268,7 +289,10 @@ def hessian_products(
     """
     _, wanted = checked('hessian_products', output_node, nodes)
     if len(tangents) != len(wanted):
-        msg = f'there are {len(wanted)} nodes and {len(tangents)} tangents: give one for each, or None'
+        msg = (
+            f'there are {len(wanted)} nodes and {len(tangents)} tangents: give one for each, or None'
+            f'\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     moving = {
         x: as_node(fitting(t, x.type, f"the tangent of '{x}'", f"'{x}'"), 'tangents')

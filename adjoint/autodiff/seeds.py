@@ -8,6 +8,7 @@ import torch
 from adjoint.core.errors import NonDifferentiableError, ShapeError, TensorTypeError
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
+from adjoint.core.source import calling_site, location_of
 from adjoint.core.tensor_type import Size, TensorType
 from adjoint.core.wording import described
 
@@ -25,15 +26,24 @@ def checked(name: str, output: Node | Sequence[Node], nodes: Sequence[Node]) -> 
         An output is known to be an integer or a boolean.
     """
     if isinstance(nodes, Node):
-        msg = f'{name} takes a list of nodes as its second argument: write {name}(y, [x])'
+        msg = (
+            f"{name} takes a list of nodes as its second argument, and got node '{nodes}': write "
+            f'{name}(y, [x])\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     outputs = list(output) if isinstance(output, (list, tuple)) else [cast('Node', output)]
+    if not isinstance(nodes, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
+        msg = (
+            f'{name} takes a list of nodes as its second argument, and got {described(nodes)}: write '
+            f'{name}(y, [x])\n{location_of(calling_site())}'
+        )
+        raise TensorTypeError(msg)
     for what, given in (('output', outputs), ('node to differentiate by', nodes)):
         for node in given:
             if not isinstance(node, Node):  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
                 msg = (
-                    f'the {what} is {node!r} of type {type(node).__name__}, and {name} are taken of '
-                    f'nodes by nodes: pass the Variable or another node of the graph itself'
+                    f'the {what} is {described(node)}, and {name} are taken of nodes by nodes: pass the '
+                    f'Variable or another node of the graph itself\n{location_of(calling_site())}'
                 )
                 raise TensorTypeError(msg)
     for y in outputs:
@@ -58,7 +68,7 @@ def seeds_of(outputs: Sequence[Node], cotangents: Any) -> dict[Node, Node]:
     if not isinstance(cotangents, (list, tuple)) or len(whole) != len(outputs):
         msg = (
             f'there are {len(outputs)} outputs, and cotangents is {described(whole)}: give a list with '
-            f'one for each output, or None where nothing flows back'
+            f'one for each output, or None where nothing flows back\n{location_of(calling_site())}'
         )
         raise TensorTypeError(msg)
     seeds: dict[Node, Node] = {}
@@ -84,16 +94,22 @@ def fitting(given: Any, known: TensorType | None, name: str, of: str) -> Operand
     elif type(given).__module__ == 'numpy':
         given = torch.as_tensor(given)
     if not isinstance(given, (Node, torch.Tensor)):
-        msg = f'{name} is {described(given)}, and must be a tensor or a node, as {of} is'
+        msg = (
+            f'{name} is {described(given)}, and must be a tensor or a node, as {of} is'
+            f'\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     got = given.type if isinstance(given, Node) else TensorType.of(given)
     if known is None or got is None:
         return given
     if known.shape is not None and got.shape is not None and not _may_be_equal(known.shape, got.shape):
-        msg = f'{name} is {got}, and {of} is {known}: give it the same shape'
+        msg = f'{name} is {got}, and {of} is {known}: give it the same shape\n{location_of(calling_site())}'
         raise ShapeError(msg)
     if known.dtype is not None and got.dtype is not None and known.dtype != got.dtype:
-        msg = f'{name} is {got}, and {of} is {known}: convert it with .to({known.dtype})'
+        msg = (
+            f'{name} is {got}, and {of} is {known}: convert it with .to({known.dtype})'
+            f'\n{location_of(calling_site())}'
+        )
         raise TensorTypeError(msg)
     return given
 

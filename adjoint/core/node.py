@@ -10,9 +10,10 @@ import torch
 
 from adjoint.core import births, table
 from adjoint.core.copying import PackReference, deep_copy, packed, unpacked
-from adjoint.core.errors import NoSuchAttribute, TensorTypeError
+from adjoint.core.errors import NoSuchAttribute, TensorTypeError, UnsupportedOpError
 from adjoint.core.extent import extents_of, resolved_attrs
 from adjoint.core.inference import infer_type
+from adjoint.core.operators import Operators
 from adjoint.core.source import Location, Site, calling_site, location_of
 from adjoint.core.tensor_type import TensorType
 from adjoint.core.wording import bounded, described
@@ -25,11 +26,11 @@ __all__ = ['Node', 'Number', 'Operand']
 Number: TypeAlias = bool | int | float | complex
 
 
-class Node:
+class Node(Operators):
     """A value in a graph: an op applied to the values of other nodes.
 
-    Nodes are made by calling ops, and by the operators ``+ - * / ** @ > >= < <= abs()`` and indexing,
-    with nodes, tensors and Python numbers on either side. ``==`` compares identity, so nodes are
+    Nodes are made by calling ops, and by the operators ``+ - * / // % ** @ > >= < <= & | ^ ~ abs()`` and
+    indexing, with nodes, tensors and Python numbers on either side. ``==`` compares identity, so nodes are
     dictionary keys. A node never changes.
 
     Parameters
@@ -93,7 +94,11 @@ class Node:
                 inferable = False
         _set_inputs(self, inputs)
         _set_op(self, op)
-        _set_attrs(self, dict(attrs) if attrs else {})
+        attrs = dict(attrs) if attrs else {}
+        for name_of_attr, value in attrs.items():
+            if value.__class__ is Node:
+                raise _no_number(op, name_of_attr, value)
+        _set_attrs(self, attrs)
         _set_name(self, name)
         place, instruction = calling_site()
         _set_place(self, place)
@@ -253,78 +258,6 @@ class Node:
     def __contains__(self, item: object) -> bool:
         self._no_value('searched', '(node == item) through adjoint.eq')
 
-    # -- operators ----------------------------------------------------------------------------
-
-    def __add__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['add'](self, other)
-
-    def __radd__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['add'](other, self)
-
-    def __sub__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['sub'](self, other)
-
-    def __rsub__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['sub'](other, self)
-
-    def __mul__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['mul'](self, other)
-
-    def __rmul__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['mul'](other, self)
-
-    def __truediv__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['div'](self, other)
-
-    def __rtruediv__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['div'](other, self)
-
-    def __pow__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['pow'](self, other)
-
-    def __rpow__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['pow'](other, self)
-
-    def __matmul__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['matmul'](self, other)
-
-    def __rmatmul__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['matmul'](other, self)
-
-    def __gt__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['gt'](self, other)
-
-    def __ge__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['ge'](self, other)
-
-    def __lt__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['lt'](self, other)
-
-    def __le__(self, other: 'Operand') -> 'Node':
-        return table.OPERATORS['le'](self, other)
-
-    def __neg__(self) -> 'Node':
-        return table.OPERATORS['neg'](self)
-
-    def __pos__(self) -> 'Node':
-        return self
-
-    def __abs__(self) -> 'Node':
-        return table.OPERATORS['abs'](self)
-
-    def __getitem__(self, index: object) -> 'Node':
-        return table.OPERATORS['getitem'](self, index)
-
-    @property
-    def T(self) -> 'Node':  # noqa: N802 torch's name
-        """The transpose of a matrix."""
-        return table.OPERATORS['transpose'](self, 0, 1)
-
-    @property
-    def mT(self) -> 'Node':  # noqa: N802 torch's name
-        """The last two axes exchanged."""
-        return table.OPERATORS['transpose'](self, -2, -1)
-
     @classmethod
     def __torch_function__(
         cls,
@@ -334,6 +267,9 @@ class Node:
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         return table.called_on_nodes(func, *args, **(kwargs or {}))
+
+    def __pos__(self) -> 'Node':
+        return self
 
     # -- copies -------------------------------------------------------------------------------
 
@@ -377,6 +313,13 @@ class Node:
     def remember_pack(self, reference: PackReference) -> None:
         """Note where a pickle in progress keeps the node."""
         _set_pack(self, reference)
+
+
+def _no_number(op: 'Op', attr: str, value: object) -> UnsupportedOpError:
+    return UnsupportedOpError(
+        f"{attr} of {op.name} is a number that is known before the run, and got node '{value}', whose value "
+        f'is not: pass a Python number, or write it with ops that take nodes\n{location_of(calling_site())}'
+    )
 
 
 # What an operator or an op takes: torch tensors and Python numbers become constants.

@@ -6,7 +6,7 @@ import torch
 
 from adjoint.execute.internals import memory_of
 
-__all__ = ['difference', 'shared_too_much']
+__all__ = ['difference', 'lies_as', 'shared_too_much']
 
 # How far a compiled program may be from the reference, relative to the largest entry of each result, for it
 # to be used: its own rounding and that of orders of sums, and no more than that is told apart from a defect.
@@ -17,7 +17,7 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> str:
     """Return in what a result is not what it should be, but for rounding; nothing if it is."""
     if found.shape != wanted.shape or found.dtype != wanted.dtype or found.device != wanted.device:
         return f'{found.dtype}{list(found.shape)} instead of {wanted.dtype}{list(wanted.shape)}'
-    if found.stride() != wanted.stride() and found.numel() > 1:
+    if not lies_as(found, wanted.stride()):
         return f'strides {found.stride()} instead of {wanted.stride()}'
     if not wanted.is_floating_point():
         return '' if torch.equal(found, wanted) else 'other values'
@@ -32,6 +32,14 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> str:
     off, size = float((a - b).abs().amax()), float(b.abs().amax())
     return (
         '' if off <= tolerance * max(size, 1e-3) else f'off by {off:.1e}, and the largest entry is {size:.1e}'
+    )
+
+
+def lies_as(value: torch.Tensor, strides: Sequence[int]) -> bool:
+    """Whether a tensor lies as one with these strides: those of axes of one entry do not count."""
+    return value.numel() == 0 or all(
+        own == other or size == 1
+        for size, own, other in zip(value.shape, value.stride(), strides, strict=True)
     )
 
 

@@ -31,7 +31,7 @@ Call: TypeAlias = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 
 # To be changed when the worker writes otherwise.
-_FORMAT = 1
+_FORMAT = 2
 
 # What is checked already is not checked again in every call.
 _OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}

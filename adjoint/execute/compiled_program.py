@@ -8,6 +8,7 @@ import torch
 
 from adjoint.core.errors import ShapeError
 from adjoint.core.node import Node
+from adjoint.execute.compiled_check import lies_as
 from adjoint.execute.compiled_division import Part
 from adjoint.execute.compiled_load import Call, Layout
 from adjoint.execute.executor import Program, Task
@@ -180,7 +181,7 @@ def _laid_out(value: torch.Tensor, layout: Layout) -> torch.Tensor:
     if value.shape != shape or value.dtype != dtype or value.device != device:
         msg = f'an op gave {value.dtype}{list(value.shape)}, and said that it gives {dtype}{list(shape)}'
         raise ShapeError(msg)
-    if value.stride() == strides:
+    if lies_as(value, strides):
         return value
     return torch.empty_strided(shape, strides, dtype=dtype, device=device).copy_(value)
 

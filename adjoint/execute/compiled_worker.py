@@ -15,6 +15,7 @@ import ast
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from typing import Any, TextIO, cast
 import torch
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
-from torch._inductor.codecache import PyCodeCache
+from torch._inductor.codecache import CppPythonBindingsCodeCache, PyCodeCache
 from torch._inductor.compile_fx import (
     _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
 )
@@ -72,6 +73,9 @@ def compile_into(program: Path, folder: Path) -> None:
     path = Path(PyCodeCache.write(found.source_code)[1])
     module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
     light = lightened(found.source_code, module)
+    if light is None and guarded(found.source_code) != found.source_code:
+        msg = 'its kernels cannot be loaded by themselves, and would end the process at an index out of range'
+        raise ValueError(msg)
     source, kernels = (found.source_code, {}) if light is None else light
     names = {name: f'kernel_{i}.so' for i, name in enumerate(kernels)}
     for name, at in kernels.items():
@@ -102,6 +106,49 @@ def compiled(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: d
         msg = 'there is nothing to compile'
         raise ValueError(msg)
     return found
+
+
+def guarded(code: str) -> str:
+    """Return a kernel that raises where it would end the process.
+
+    An exception, as of an index out of range, may not leave the body of a loop that threads share. So it is
+    caught there, and one is raised after the loop.
+    """
+    lines = code.split('\n')
+    if not any('TORCH_CHECK(' in line for line in lines) or '#pragma omp for' not in code:
+        return code
+    found: list[str] = []
+    closing: set[str] = set()
+    nested = 0
+    for line in lines:
+        body, indent = line.strip(), line[: len(line) - len(line.lstrip())]
+        if body.startswith('#pragma omp for'):
+            collapsed = re.search(r'collapse\((\d+)\)', body)
+            nested = int(collapsed[1]) if collapsed else 1
+        if body == '}' and indent in closing:
+            closing.remove(indent)
+            found.append(f'{indent}}} catch (...) {{ adjoint_failed = true; }}')
+        if line == '}':
+            found.append('    if (adjoint_failed) throw std::runtime_error("a kernel failed");')
+        found.append(line)
+        if line == '{':
+            found.append('    std::atomic<bool> adjoint_failed{false};')
+        elif body == '{' and nested:
+            nested -= 1
+            if not nested:
+                found.append(f'{indent}try {{')
+                closing.add(indent)
+    return '\n'.join(found)
+
+
+def guard_kernels() -> None:
+    """Have every kernel that is compiled guarded."""
+    plain = CppPythonBindingsCodeCache.load_pybinding_async
+
+    def load(argtypes: Sequence[str], main_code: str, *args: Any, **kwargs: Any) -> Any:
+        return plain(argtypes, guarded(main_code), *args, **kwargs)
+
+    CppPythonBindingsCodeCache.load_pybinding_async = load  # in this process only
 
 
 def lightened(source: str, module: ModuleType) -> tuple[str, dict[str, str]] | None:
@@ -172,4 +219,5 @@ if __name__ == '__main__':
     os.dup2(2, 1)
     if len(sys.argv) > 1:
         os.nice(int(sys.argv[1]))
+    guard_kernels()
     main(_given, _answers)

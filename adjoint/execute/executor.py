@@ -24,11 +24,14 @@ class Task:
         The nodes that get values, in the order of these; nothing behind them is computed.
     level : {'none', 'bitwise', 'default', 'fast'}
         Which rewrites a program may apply.
+    copied : tuple of int
+        Positions of outputs of which a copy is returned, since rewrites made them share memory.
     """
 
     outputs: tuple[Node, ...]
     fed: tuple[Node, ...]
     level: Level = 'none'
+    copied: tuple[int, ...] = ()
 
 
 class Program(Protocol):

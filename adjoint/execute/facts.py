@@ -58,32 +58,35 @@ class Facts:
     def __init__(self) -> None:
         self.layouts: dict[Node, Fact] = {}
         self.shares: dict[Node, tuple[int, ...]] = {}
+        # Of the values that were seen; right as long as they are alive, as operands are.
+        self._memory: dict[Node, set[int] | None] = {}
 
     def see(self, node: Node, value: Any, operands: Sequence[Any]) -> None:
         """Note what the run computed for a node."""
-        memory = _storages(value)
-        everyone = tuple(range(len(operands)))
+        seen = self._memory
+        memory = seen[node] = _storages(value)
         if memory is None:
-            self.shares[node] = everyone
-        else:
-            of_operands = [_storages(x) for x in operands]
-            self.shares[node] = tuple(
-                i for i, theirs in enumerate(of_operands) if theirs is None or not memory.isdisjoint(theirs)
-            )
-        if isinstance(value, torch.Tensor) and memory is not None:
-            known = node.type
-            is_as_known = known is not None and known.shape == value.shape and known.dtype == value.dtype
-            if is_as_known:
-                self.layouts[node] = layout_of(value)
+            self.shares[node] = tuple(range(len(operands)))
+            return
+        shared: tuple[int, ...] = ()
+        for i, x in enumerate(node.inputs):
+            theirs = seen[x] if x in seen else _storages(operands[i])
+            if theirs is None or not memory.isdisjoint(theirs):
+                shared = (*shared, i)
+        self.shares[node] = shared
+        known = node.type
+        if known is not None and isinstance(value, torch.Tensor) and known.shape == value.shape:
+            layout = layout_of(value)
+            if known.dtype == layout.dtype:
+                self.layouts[node] = layout
 
 
 def layout_of(value: torch.Tensor) -> Fact:
     """Return the layout of a tensor with memory of its own or another's."""
-    strides = value.stride()
+    shape, strides = tuple(value.shape), value.stride()
     fills = value.untyped_storage().nbytes() == value.numel() * value.element_size()
-    return Fact(
-        tuple(value.shape), value.dtype, value.device, strides, fills and is_dense(value.shape, strides)
-    )
+    is_dense_ = 0 not in shape if value.is_contiguous() else is_dense(shape, strides)
+    return Fact(shape, value.dtype, value.device, strides, fills and is_dense_)
 
 
 def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
@@ -104,6 +107,8 @@ def _storages(value: Any) -> set[int] | None:
     """Return the memory that a value lies in; ``None`` where that cannot be told."""
     parts = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else (value,)
     try:
+        if value.__class__ is torch.Tensor:
+            return {value.untyped_storage()._cdata}  # noqa: SLF001 the identity of a storage
         return {x.untyped_storage()._cdata for x in parts if x is not None}  # noqa: SLF001 the identity of a storage
     except (AttributeError, NotImplementedError, RuntimeError):
         return None

@@ -153,6 +153,12 @@ def circumstances(node: Node, values: Mapping[Node, Any]) -> str:
         f'  input {i}: {_type_of(values[x])}    {x}' for i, x in enumerate(node.inputs) if x in values
     )
     attrs = f' with {node.attrs}' if node.attrs else ''
+    devices = sorted({str(x.device) for x in values.values() if isinstance(x, torch.Tensor) and x.ndim})
+    if len(devices) > 1:
+        # A number on the CPU goes with any device, so that only others are named.
+        listed += (
+            f'\n  they are on {" and ".join(devices)}: move what is given with value.to({devices[-1]!r})'
+        )
     return f"while computing node '{node}', op {node.op.name}{attrs}\n{listed}\n{node.location}"
 
 

@@ -96,7 +96,10 @@ class PlannedProgram:
             self._names[node] = names.new(node.given_name or 'x') if node in used else '_'
         self._head = _unpacking([self._names[node] for node in task.fed])
         self._body = [self._statement(i, line, names) for i, line in enumerate(lines)]
-        self._tail = f'return [{", ".join(self._names[node] for node in plan.outputs)}]'
+        results = [self._names[node] for node in plan.outputs]
+        for i in task.copied:
+            results[i] += '.clone()'
+        self._tail = f'return [{", ".join(results)}]'
         self._bound = names.bound
         text = '\n '.join(['def program(values):', self._head, *self._body, self._tail])
         namespace: dict[str, Any] = {**names.bound, 'poison': _poisoned}

@@ -91,7 +91,10 @@ class Schedule:
             if node is not None and stand is not None and not isinstance(error, AdjointError):
                 error.add_note(circumstances(node, {x: known[x] for x in stand.inputs if x in known}))
             raise
-        return [known[node] for node in self._task.outputs]
+        results = [known[node] for node in self._task.outputs]
+        for i in self._task.copied:
+            results[i] = results[i].clone()
+        return results
 
     @property
     def source(self) -> str:

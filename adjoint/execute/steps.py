@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
+from adjoint.execute.aliases import Aliases
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Facts
 from adjoint.execute.kernels import contractions, elementwise, shapes
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
 
-__all__ = ['Aliases', 'Step', 'Steps', 'steps_of']
+__all__ = ['Step', 'Steps', 'steps_of']
 
 _WRITERS: dict[type[Op], Writer] = {
     **elementwise.TABLE.writers,
@@ -22,27 +23,6 @@ _WRITERS: dict[type[Op], Writer] = {
 # Ops of this room compute nothing but their value (a draw of random numbers has its own seed), so that one
 # whose value is not used can go. What others do is not known.
 _PURE = 'adjoint.ops.'
-
-
-class Aliases:
-    """Which values may lie in one memory: disjoint sets of nodes."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Node, Node] = {}
-
-    def of(self, node: Node) -> Node:
-        """Return the node that stands for the set of a node."""
-        parent = self._parent
-        while (above := parent.get(node, node)) is not node:
-            parent[node] = parent.get(above, above)
-            node = above
-        return node
-
-    def join(self, a: Node, b: Node) -> None:
-        """Make one set of two."""
-        a, b = self.of(a), self.of(b)
-        if a is not b:
-            self._parent[a] = b
 
 
 @dataclass(frozen=True, slots=True)

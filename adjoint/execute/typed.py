@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from adjoint.core.tensor_type import TensorType
+from adjoint.execute.apart import newly_shared
 from adjoint.execute.executor import Task
 from adjoint.passes.pipeline import optimize
 from adjoint.passes.specialize import specialized
@@ -22,5 +23,8 @@ def typed(task: Task, values: Sequence[torch.Tensor]) -> Task:
     """
     types = {node: TensorType.of(value) for node, value in zip(task.fed, values, strict=True)}
     nodes, variables = specialized(task.outputs, types, final=True)
-    outputs = nodes if task.level == 'none' else optimize(nodes, task.level, final=True)
-    return Task(tuple(outputs), tuple(variables.get(node, node) for node in task.fed))
+    fed = tuple(variables.get(node, node) for node in task.fed)
+    if task.level == 'none':
+        return Task(tuple(nodes), fed)
+    outputs = optimize(nodes, task.level, final=True)
+    return Task(tuple(outputs), fed, copied=newly_shared(nodes, outputs, fed, fed))

@@ -58,6 +58,7 @@ from adjoint.ops import (
     trigonometric,
     window,
 )
+from adjoint.ops.dispatch import connect
 
 __all__ = ['FAMILIES', 'registry']
 
@@ -80,7 +81,7 @@ _registry: Mapping[str, Op] = MappingProxyType(
     }
 )
 
-torch_names.connect(_registry)
+connect(_registry)
 
 
 def registry() -> Mapping[str, Op]:

@@ -82,9 +82,12 @@ class MaskedFill(_Fill):
 class IndexFill(_Fill):
     """``a`` with a number in the slices at the positions ``index`` along an axis."""
 
-    def __call__(self, a: Operand, dim: int, index: Operand, value: Number) -> Node:
-        attrs = {'dim': dim, 'value': value}
-        return Node([as_node(a, self.name), as_node(index, self.name)], self, attrs)
+    def __call__(self, a: Operand, dim: int, index: Operand, value: Operand) -> Node:
+        """Build the node; of a ``value`` that is a tensor without axes it is a choice between the two."""
+        a, index = as_node(a, self.name), as_node(index, self.name)
+        if isinstance(value, _NUMBERS):
+            return Node([a, index], self, {'dim': dim, 'value': value})
+        return where(Node([zeros_like(a), index], self, {'dim': dim, 'value': 1}), value, a)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, index = input_values

@@ -4,20 +4,17 @@
 names are those of our ops; the others, and those whose parameters differ, are written out here.
 """
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import isdatadescriptor
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
 
-from adjoint.core.errors import UnsupportedOpError
+from adjoint.core.errors import ShapeError, UnsupportedOpError
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
-from adjoint.core.table import hand_over
 from adjoint.ops import (
     activation,
     arithmetic,
@@ -40,7 +37,7 @@ from adjoint.ops.index import gather, getitem
 from adjoint.ops.normalise import layernorm
 from adjoint.ops.step import ge, gt, round_
 
-__all__ = ['Extreme', 'connect', 'detach', 'max_', 'min_']
+__all__ = ['BY_NAME', 'BY_PLACE', 'Extreme', 'detach', 'max_', 'min_', 't']
 
 
 class Extreme(NamedTuple):
@@ -231,6 +228,24 @@ def _same(x: Node, *_: object, **__: object) -> Node:
     return x
 
 
+def t(a: Operand) -> Node:
+    """Return the transpose of a matrix; a vector, or a number without axes, as it is.
+
+    Raises
+    ------
+    ShapeError
+        It is known to have more than two axes.
+    """
+    a = as_node(a, 't')
+    known = a.type.shape if a.type is not None else None
+    if known is None or len(known) == 2:  # noqa: PLR2004 a matrix
+        return shape.transpose(a, 0, 1)
+    if len(known) < 2:  # noqa: PLR2004 same
+        return a
+    msg = f"'{a}' is {a.type}, and t is of a matrix or a vector: mT exchanges the last two axes\n{a.location}"
+    raise ShapeError(msg)
+
+
 def _clamp(x: Operand, min: Any = None, max: Any = None) -> Node:
     if isinstance(min, (Node, torch.Tensor)) or isinstance(max, (Node, torch.Tensor)):
         y = x if min is None else select.maximum(x, min)
@@ -243,7 +258,7 @@ def _clamp_max(x: Operand, max: Any) -> Node:
 
 
 # Names whose parameters or meaning are torch's own; beside them every op of ours under its own name.
-_SPECIAL: dict[str, Callable[..., Any]] = {
+BY_NAME: dict[str, Callable[..., Any]] = {
     'absolute': arithmetic.abs_,
     'abs': arithmetic.abs_,
     'add': _scaled(arithmetic.add),
@@ -301,7 +316,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     'subtract': _scaled(arithmetic.sub),
     'sum': _reduction(reduction.sum_),
     'swapaxes': shape.transpose,
-    't': partial(shape.transpose, dim0=0, dim1=1),
+    't': t,
     'to': _to,
     'topk': ordering.topk,
     'trace': diagonal.trace,
@@ -313,7 +328,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
 }
 
 # Names that torch uses with other parameters in one place; None for what is imported as a program there.
-_SPECIAL_AT: dict[tuple[object, str], Callable[..., Any] | None] = {
+BY_PLACE: dict[tuple[object, str], Callable[..., Any] | None] = {
     (F, 'binary_cross_entropy'): _binary_cross_entropy,
     (F, 'embedding'): _embedding,
     (F, 'embedding_bag'): None,
@@ -328,72 +343,3 @@ _SPECIAL_AT: dict[tuple[object, str], Callable[..., Any] | None] = {
     (torch.Tensor, 'svd'): None,
     (torch.Tensor, 'where'): _where,
 }
-
-_ANY = inspect.signature(lambda *_args, **_kwargs: None)
-
-# Operators as torch calls them when a tensor stands on the left of a node.
-_OPERATORS = {
-    '__add__': 'add', '__radd__': 'add', '__sub__': 'sub', '__rsub__': 'rsub', '__mul__': 'mul',
-    '__rmul__': 'mul', '__truediv__': 'div', '__matmul__': 'matmul', '__pow__': 'pow',
-    '__getitem__': 'getitem', '__gt__': 'gt', '__ge__': 'ge', '__lt__': 'lt', '__le__': 'le',
-    '__neg__': 'neg', '__abs__': 'abs',
-}  # fmt: skip
-
-
-def _by_torch_names(op: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """Take torch's keywords for the leading operands, and refuse options that the op does not have."""
-    signature = _signature(op.__call__ if isinstance(op, Op) else op)
-    accepted = signature.parameters
-    defaults = {name: p.default for name, p in _signature(function).parameters.items()}
-    called = getattr(function, '__name__', repr(function))
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        for keyword in ('input', 'self', 'other', 'tensors'):
-            if keyword in kwargs and keyword not in accepted:
-                args = (*args, kwargs.pop(keyword))
-        for keyword in kwargs.keys() - accepted.keys():
-            # Python functions of torch pass all of their options on, at their defaults too.
-            value = kwargs.pop(keyword)
-            if value is not None and value != defaults.get(keyword):
-                msg = f'{called}({keyword}={value!r}) on a node: adjoint has {called} without that option'
-                raise UnsupportedOpError(msg)
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            msg = f'{called} on a node: adjoint has it with the parameters {signature}, and {error}'
-            raise UnsupportedOpError(msg) from None
-        return op(*args, **kwargs)
-
-    return call
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(function)
-    except ValueError:  # built in
-        return _ANY
-
-
-def connect(registry: Mapping[str, Op]) -> None:
-    """Hand the ops over to the nodes: operators, tensor methods, functions of torch."""
-    named: dict[str, Callable[..., Any]] = {**registry, **_SPECIAL}
-    functions: dict[Callable[..., Any], Callable[..., Any]] = {}
-    for name, op in named.items():
-        for place in (torch, torch.Tensor, F, torch.special):
-            function = getattr(place, name, None)
-            own = _SPECIAL_AT.get((place, name), op)
-            if callable(function) and own is not None:
-                functions.setdefault(function, _by_torch_names(own, function))
-    for name, meant in _OPERATORS.items():
-        function = getattr(torch.Tensor, name)
-        functions.setdefault(function, _by_torch_names(named[meant], function))
-    operators = {
-        'add': arithmetic.add, 'sub': arithmetic.sub, 'mul': arithmetic.mul, 'div': arithmetic.div,
-        'pow': arithmetic.pow_, 'matmul': contraction.matmul, 'neg': arithmetic.neg, 'abs': arithmetic.abs_,
-        'getitem': getitem, 'transpose': shape.transpose, 'constant': creation.constant,
-        **{name: registry[name] for name in ('gt', 'ge', 'lt', 'le')},
-    }  # fmt: skip
-    attributes = {
-        name: op for name, op in named.items() if isdatadescriptor(getattr(torch.Tensor, name, None))
-    }
-    hand_over(operators, attributes, functions)

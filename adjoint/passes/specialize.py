@@ -70,9 +70,9 @@ def specialized(
     [<Node sum_to_like(mul, w): float32[]>]
     """
     wanted = list(nodes)
-    sizes = bound_sizes(types)
     made: dict[Node, Node] = {}
     variables: dict[Node, Node] = {}
+    inference = _Inference(bound_sizes(types))
     outside = ambient_site()
     try:
         for node, stand in _needed(wanted, types, final=final):
@@ -80,7 +80,7 @@ def specialized(
             if known is not None:
                 made[node] = variables[node] = _typed(node, known)
             else:
-                made[node] = _inferred(stand, [made[x] for x in stand.inputs], sizes)
+                made[node] = inference.of(stand, [made[x] for x in stand.inputs])
     finally:
         leave_sites(outside)
     return Specialized([made[node] for node in wanted], variables)
@@ -118,19 +118,40 @@ def _typed(node: Node, known: TensorType) -> Node:
     return node.restored([], placeholder, {}, node.given_name or node.name, node.site, known)
 
 
-def _inferred(node: Node, inputs: list[Node], sizes: Mapping[str, int]) -> Node:
-    """Return a node with these inputs, its type inferred from theirs."""
-    attrs = resolved_attrs(node.attrs, sizes) if sizes and extents_of(node.attrs) else node.attrs
-    is_same = attrs is node.attrs and all(a is b for a, b in zip(inputs, node.inputs, strict=True))
-    if node.op is placeholder or (is_same and (node.type is not None and node.type.is_static)):
-        return node
-    enter_site(node.site)
-    made = Node(inputs, node.op, attrs, node.given_name)
-    if made.type is not None or node.type is None:
+class _Inference:
+    """Makes nodes again with types that follow from those of their inputs."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = sizes
+        # By an op without attrs and the types of its operands as objects, which the nodes keep alive.
+        self._known: dict[tuple[object, ...], TensorType] = {}
+
+    def of(self, node: Node, inputs: list[Node]) -> Node:
+        """Return a node with these inputs."""
+        if node.attrs:
+            return self._inferred(node, inputs)
+        key = (node.op, *[id(x.type) for x in inputs])
+        known = self._known.get(key)
+        if known is not None:
+            return node.restored(inputs, node.op, {}, node.given_name, node.site, known)
+        made = self._inferred(node, inputs)
+        if made.type is not None and inputs:
+            self._known[key] = made.type
         return made
-    return node.restored(
-        inputs, node.op, dict(attrs), node.given_name, node.site, _numbered(node.type, sizes)
-    )
+
+    def _inferred(self, node: Node, inputs: list[Node]) -> Node:
+        sizes = self._sizes
+        attrs = resolved_attrs(node.attrs, sizes) if sizes and extents_of(node.attrs) else node.attrs
+        is_same = attrs is node.attrs and all(a is b for a, b in zip(inputs, node.inputs, strict=True))
+        if node.op is placeholder or (is_same and (node.type is not None and node.type.is_static)):
+            return node
+        enter_site(node.site)
+        made = Node(inputs, node.op, attrs, node.given_name)
+        if made.type is not None or node.type is None:
+            return made
+        return node.restored(
+            inputs, node.op, dict(attrs), node.given_name, node.site, _numbered(node.type, sizes)
+        )
 
 
 def _numbered(known: TensorType, sizes: Mapping[str, int]) -> TensorType:

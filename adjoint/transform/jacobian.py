@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import optree
 
 from adjoint.autodiff.gradients import gradients
-from adjoint.autodiff.jacobians import Mode, jacobian_blocks
+from adjoint.autodiff.jacobians import Mode, jacobian_blocks, refuse_complex
 from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jacobian
 from adjoint.core.node import Node
 from adjoint.ops.creation import placeholder
@@ -192,7 +192,16 @@ def hessian(
     if sparse:
         return SparseHessian(function, argnums, None, has_aux=has_aux, holomorphic=False, **switches)
     first = Jacobian(function, argnums, 'reverse', has_aux=has_aux, holomorphic=False, **switches)
-    return Jacobian(first, argnums, 'forward', has_aux=has_aux, holomorphic=False, **switches)
+    return _OfGradient(first, argnums, 'forward', has_aux=has_aux, holomorphic=False, **switches)
+
+
+class _OfGradient(Jacobian):
+    """The Jacobian of a gradient: a Hessian, which is one by real numbers."""
+
+    def _wanted(self, arguments: Arguments, leaves: list[Any]) -> list[Node]:
+        wanted = super()._wanted(arguments, leaves)
+        refuse_complex(wanted)
+        return wanted
 
 
 def _placed(found: SparseDerivative, leaves: Sequence[Any]) -> Node:

@@ -46,4 +46,50 @@ def descend(given: Sequence[Any], grads: Sequence[Any]) -> list[Any]:
     return [x - RATE * g for x, g in zip(given, grads, strict=False)]
 
 
-WORKLOAD = Workload('W1', 'row transformer, SGD', make, loss, 8, descend)
+def by_hand(
+    embed: torch.Tensor,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mix: torch.Tensor,
+    bias: torch.Tensor,
+    out: torch.Tensor,
+    shift: torch.Tensor,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+) -> list[torch.Tensor]:
+    """Queries, keys and values in one product; fused kernels both ways."""
+    aten, shape = torch.ops.aten, (BATCH, ROWS, WIDTH)
+    rows, projections = images.view(-1, ROWS), torch.cat([query, key, value], 1)
+    h = rows @ embed
+    q, k, v = (part.view(shape) for part in torch.tensor_split(h @ projections, 3, 1))
+    weights = torch.softmax(torch.bmm(q, k.mT).mul_(WIDTH**-0.5), -1)
+    mixed = torch.baddbmm(h.view(shape), weights, v)
+    normed, mean, rstd = torch.native_layer_norm(mixed, (WIDTH,), None, None, 1e-5)
+    normed = normed.view(-1, WIDTH)
+    active = torch.addmm(bias, normed, mix).relu_()
+    pooled = active.view(shape).mean(1)
+    logs = torch.log_softmax(torch.addmm(shift, pooled, out), -1)
+    loss = torch.sum(logs * labels).div_(-BATCH)
+
+    g = torch.exp(logs).mul_(labels.sum(1, keepdim=True)).sub_(labels).div_(BATCH)
+    by_pooled = (g @ out.T).div_(ROWS)
+    by_active = aten.threshold_backward(by_pooled.unsqueeze(1).expand(shape).reshape(-1, WIDTH), active, 0)
+    by_normed = (by_active @ mix.T).view(shape)
+    by_mixed, _, _ = aten.native_layer_norm_backward(
+        by_normed, mixed, (WIDTH,), mean, rstd, None, None, [True, False, False]
+    )
+    by_weights = torch.bmm(by_mixed, v.mT)
+    by_scores = aten._softmax_backward_data(by_weights, weights, -1, weights.dtype).mul_(WIDTH**-0.5)  # noqa: SLF001
+    parts = [torch.bmm(by_scores, k), torch.bmm(by_scores.mT, q), torch.bmm(weights.mT, by_mixed)]
+    by_qkv = torch.cat(parts, 2).view(-1, 3 * WIDTH)
+    by_h = torch.addmm(by_mixed.view(-1, WIDTH), by_qkv, projections.T)
+    by_projections = torch.tensor_split(h.T @ by_qkv, 3, 1)
+    grads = [
+        rows.T @ by_h, *by_projections, normed.T @ by_active, by_active.sum(0), pooled.T @ g, g.sum(0),
+    ]  # fmt: skip
+    parameters = [embed, query, key, value, mix, bias, out, shift]
+    return [loss, *(torch.sub(x, g, alpha=RATE) for x, g in zip(parameters, grads, strict=True))]
+
+
+WORKLOAD = Workload('W1', 'row transformer, SGD', make, loss, 8, descend, by_hand)

@@ -4,7 +4,7 @@ The tests run a part; ``python -m tests.execute.compiled_sweep`` runs all of the
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import adjoint as ad
 from adjoint.execute.compiled import Compiled, CompiledProgram
 from adjoint.verify.samples import Arguments, has_derivative
 from tests.execute.agreement import same
+from tests.execute.random_graphs import graph
 from tests.execute.test_plan import derivatives, outputs
 from tests.ops.cases import CASES
 
@@ -43,6 +44,17 @@ def of_ops(names: Sequence[str]) -> Iterator[Whole]:
             except (RuntimeError, ValueError, TypeError, IndexError):
                 continue
             yield Whole(nodes, values, [f'{name}[{i}]'] * len(nodes))
+
+
+def of_random_graphs(seeds: Iterable[int]) -> Iterator[Whole]:
+    """Random graphs that run."""
+    for seed in seeds:
+        nodes, values = graph(seed)
+        try:
+            ad.Evaluator(nodes, executor='reference').run(values)
+        except (RuntimeError, TypeError, ValueError):
+            continue
+        yield Whole(nodes, values, [f'seed {seed}'] * len(nodes))
 
 
 def together(parts: Sequence[Whole]) -> Whole:
@@ -87,9 +99,9 @@ def close(a: torch.Tensor, b: torch.Tensor) -> bool:
         return False
     if not (b.is_floating_point() or b.is_complex()):
         return torch.equal(a, b)
+    tolerance = 1e-10 if b.dtype in {torch.float64, torch.complex128} else 1e-4
     wide = torch.complex128 if b.is_complex() else torch.float64
     a, b = a.to(wide), b.to(wide)
-    tolerance = 1e-10 if b.dtype in {torch.float64, torch.complex128} else 1e-4
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
@@ -111,11 +123,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--only', nargs='*', default=list(CASES))
     parser.add_argument('--chunk', type=int, default=50)
+    parser.add_argument('--random', type=int, default=1000)
+    parser.add_argument('--threads', type=int, default=1)
     given = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(given.threads)
     executor = Compiled()
     about: dict[str, str] = {}
-    parts = list(of_ops(given.only))
+    parts = [*of_ops(given.only), *of_random_graphs(range(given.random))]
     for start in range(0, len(parts), given.chunk):
         sweep(parts[start : start + given.chunk], executor, about)
         print(f'{start + given.chunk} of {len(parts)} graphs', flush=True)  # noqa: T201 what the command is for

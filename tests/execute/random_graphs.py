@@ -46,6 +46,8 @@ class Window(ad.Op):
 class Keeper(ad.Op):
     """An op of a user that always returns the same tensor, and keeps what it is given."""
 
+    shareable = False  # it is more than a function of its operand
+
     def __init__(self) -> None:
         self.own = torch.arange(4.0)
         self.given: torch.Tensor | None = None

@@ -157,3 +157,30 @@ def test_values_are_freed_after_their_last_use() -> None:
         y = watch(y)
     assert ad.Evaluator([y]).run({x: torch.zeros(2)})[0].tolist() == [20, 20]
     assert peak <= 3
+
+
+def test_results_that_are_apart_stay_apart_after_rewrites() -> None:
+    x = ad.Variable('x')
+    one, two, given, row = ad.sin(x), ad.sin(x), x * 1.0, (x * 1.0)[0]
+    evaluator = ad.Evaluator([one, two, given, row, one, x])
+    value = torch.zeros(2, 3)
+    for _ in range(3):
+        found = evaluator.run({x: value})
+        found[0].fill_(1)
+        found[2].fill_(2)
+        found[3].fill_(3)
+        assert [y.unique().tolist() for y in found] == [[1], [0], [2], [3], [1], [0]]
+        assert found[-1] is value
+    assert 'clone' in evaluator.program({x: value})
+
+
+@pytest.mark.parametrize('executor', ['reference', 'plan', 'compiled'])
+def test_operands_on_two_devices_are_named_with_the_way_out(executor: str) -> None:
+    x, y = ad.Variable('x'), ad.Variable('y')
+    evaluator = ad.Evaluator([ad.sin(x) * 2 + y], executor=executor)
+    with pytest.raises(RuntimeError) as caught:
+        evaluator.run({x: torch.ones(3), y: torch.ones(3, device='meta')})
+    (note,) = caught.value.__notes__
+    assert note.startswith("while computing node 'add(mul, y)'")
+    assert "they are on cpu and meta: move what is given with value.to('meta')" in note
+    assert '+ y]' in note

@@ -45,7 +45,7 @@ def test_the_program_is_straight_line_torch_with_types_and_the_lines_of_the_user
 def test_what_only_serves_for_its_shape_is_neither_computed_nor_kept() -> None:
     x, w = ad.Variable('x'), ad.Variable('w')
     whole = x * w
-    evaluator = ad.Evaluator([ad.sum_to_like(x, w), ad.zeros_like(whole)], executor='plan')
+    evaluator = ad.Evaluator([ad.sum_to_like(x, w), ad.zeros_like(whole)], optimize='none')
     found = lines(evaluator, {x: torch.ones(2, 3), w: torch.ones(3)})
     assert found[1:] == [
         'v0 = x.sum_to_size((3,))',
@@ -235,5 +235,5 @@ def test_over_gives_the_run_as_a_function_of_values_in_order() -> None:
 
 
 def test_an_unknown_executor_is_refused() -> None:
-    with pytest.raises(ValueError, match="an executor is one of plan, reference; got 'fast'"):
+    with pytest.raises(ValueError, match=r"an executor is one of .*plan, reference; got 'fast'"):
         ad.Evaluator([ad.Variable('x')], executor='fast')

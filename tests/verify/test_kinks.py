@@ -192,3 +192,63 @@ def test_complex_operands_have_places_too() -> None:
     at = z([0, 1j])
     y = ad.registry()['angle'](x) + abs(x)
     assert places(y, {x: at}) == [('angle', 'jump', 1), ('abs', 'kink', 1)]
+
+
+# What an op holds is looked into.
+
+
+def test_the_branch_that_is_taken_and_no_other() -> None:
+    x = ad.Variable('x', (2,), torch.float64)
+    y = ad.cond(ad.sum(x) > 0, ad.relu, ad.sqrt, x)
+    assert places(y, {x: t([0.0, 1.0])}) == [('relu', 'kink', 1)]
+    # the choice itself is at its jump, and takes the other branch
+    assert places(y, {x: t([0.0, 0.0])}) == [('gt', 'jump', 1), ('sqrt', 'pole', 2)]
+
+
+def test_the_steps_of_a_loop_together() -> None:
+    x = ad.Variable('x', (4,), torch.float64)
+    total, _ = ad.scan(lambda c, entry: (c + ad.relu(entry), c), ad.constant(t(0.0)), x)
+    (found,) = ad.kinks(total, {x: t([0.0, 1.0, 0.0, -1.0])})
+    assert (found.node.op.name, found.count, found.total) == ('relu', 2, 4)
+    assert 'ad.scan(lambda c, entry: (c + ad.relu(entry), c)' in str(found)
+    steps = ad.fori_loop(0, 3, lambda _, h: abs(h), x)
+    assert places(steps, {x: t([0.0, 1.0, 0.0, -1.0])}) == [('abs', 'kink', 6)]
+    lowered = ad.while_loop(lambda h: ad.sum(h) > 0, lambda h: ad.relu(h - 0.25), x[:1])
+    # in the last step `relu` is at its kink, and then the condition at its jump
+    assert places(lowered, {x: t([0.5, 0.0, 0.0, 0.0])}) == [('gt', 'jump', 1), ('relu', 'kink', 1)]
+
+
+def test_loops_in_loops_and_maps_of_them() -> None:
+    x = ad.Variable('x', (2, 3), torch.float64)
+
+    def inner(row: ad.Node) -> ad.Node:
+        return ad.fori_loop(0, 2, lambda _, h: ad.relu(h), row)
+
+    outer = ad.fori_loop(0, 5, lambda _, h: inner(h), x)
+    assert places(outer, {x: torch.zeros(2, 3, dtype=torch.float64)}) == [('relu', 'kink', 2 * 5 * 6)]
+    mapped = ad.vmap(inner)(x)
+    assert places(mapped, {x: torch.zeros(2, 3, dtype=torch.float64)}) == [('relu', 'kink', 12)]
+
+
+def test_gradients_of_loops_have_bodies_of_their_own() -> None:
+    x = ad.Variable('x', (3,), torch.float64)
+    total, _ = ad.scan(lambda c, entry: (c + entry**1.5, c), ad.constant(t(0.0)), x)
+    gradient = ad.gradients(total, [x])
+    assert places(total, {x: t([0.0, 1.0, 2.0])}) == []
+    assert ('pow', 'pole', 1) in places(gradient, {x: t([0.0, 1.0, 2.0])})
+
+
+@pytest.mark.parametrize(
+    ('call', 'message'),
+    [
+        (
+            lambda: ad.kinks(3, {}),
+            r'nodes, of kinks, are one node, a list of nodes or a Graph, .* 3 of type int',
+        ),
+        (lambda: ad.kinks([ad.Variable('x'), 'y'], {}), r"and there is 'y' of type str"),
+        (lambda: ad.kinks(ad.Variable('x'), 2.0), r'input_values, of kinks, maps .* 2.0 of type float'),
+    ],
+)
+def test_what_is_no_graph_is_refused_with_the_line(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ad.TensorTypeError, match=rf'(?s){message}.*test_kinks.py'):
+        call()
