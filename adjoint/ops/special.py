@@ -270,7 +270,7 @@ class Logit(Unary):
 
     def partial(self, y: Node, x: Node) -> Partial:
         is_inside = Node([x], in_range, {'min': 0, 'max': 1})
-        return where(is_inside, 1 / (x * (1 - x)), math.nan)
+        return where(is_inside, 1 / x + 1 / (1 - x), math.nan)
 
 
 class Sinc(Unary):

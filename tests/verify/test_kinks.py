@@ -111,7 +111,7 @@ PLACES = {
     'copysign': Place(lambda x: ad.registry()['copysign'](x, t(-1)), [0], [0], [0]),
     'nan_to_num': Place(ad.registry()['nan_to_num'], [INF, NAN], [0, 0], [0, 0]),
     'entr': Place(ad.registry()['entr'], [0], [INF], [-INF]),
-    'logit': Place(ad.registry()['logit'], [0], [INF], [NAN]),
+    'logit': Place(ad.registry()['logit'], [0], [INF], [-INF]),
     'erfinv': Place(ad.registry()['erfinv'], [1], [INF], [INF]),
     'ndtri': Place(ad.registry()['ndtri'], [1], [INF], [INF]),
     'i0e': Place(ad.registry()['i0e'], [0], [0], [0.5]),
