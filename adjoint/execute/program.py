@@ -66,7 +66,7 @@ def _hint(value: object) -> str:
     owner = getattr(value, '__self__', None)
     if getattr(owner, 'compute', None) is not None:
         return str(owner.name)  # pyright: ignore[reportOptionalMemberAccess] the op whose method it is
-    return str(getattr(value, '__name__', ''))
+    return str(getattr(value, '__name__', '')).removesuffix('.default').replace('.', '_')
 
 
 class PlannedProgram:
@@ -148,7 +148,10 @@ class PlannedProgram:
             return
         step = self._lines[position].step
         scope: Mapping[str, Any] = {**self._bound, **trace.tb_frame.f_locals}
-        named = zip(step.node.inputs, (self._names.get(x) for x in step.operands), strict=True)
+        # Where several ops are one kernel, its operands are not the inputs of the node.
+        inputs = step.node.inputs
+        known = inputs if len(inputs) == len(step.operands) else step.operands
+        named = zip(known, (self._names.get(x) for x in step.operands), strict=True)
         error.add_note(circumstances(step.node, {x: scope[name] for x, name in named if name in scope}))
 
     @property
