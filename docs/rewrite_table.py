@@ -14,15 +14,15 @@ HEADER = """# The rewrites
 
 Generated from the rewrites by `python docs/rewrite_table.py`; a test keeps it up to date. What the classes of
 exactness mean, and which level takes which, stands in [the guide](guide/passes.md). Besides these, equal
-nodes become one, and what depends on no input is computed once (`folding`); both are bitwise. Products with one
-operand in common become one product, and sums of products too (`merging`); this is rounding.
+nodes become one, and what depends on no input is computed once (`folding`); both are bitwise. Products with
+one operand in common become one product, and sums of products too (`merging`); this is rounding.
 """
 
 FUSED = """
 ## Several ops as one kernel
 
-At the level `fast` a program calls one kernel for these, where nothing else needs what is computed on the way, and
-the tensors are real, of one dtype, and lie in memory in the order of their entries.
+At the level `fast` a program calls one kernel for these, where nothing else needs what is computed on the way,
+and the tensors are real, of one dtype, and lie in memory in the order of their entries.
 """
 
 

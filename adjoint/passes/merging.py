@@ -58,10 +58,10 @@ def merged(nodes: Iterable[Node]) -> Walked:
     x: float64[2, 3]
     y: float64[2, 3]
     w: float64[3, 5]
-    v1 = cat(x, y)
+    v1 = cat(x, y, dim=0)
     v2 = v1 @ w
-    v3 = v2[0:2]      # output
-    v4 = v2[2:4]      # output
+    v3 = v2[0:2]   # output 0
+    v4 = v2[2:4]   # output 1
     """
     wanted = list(nodes)
     applied = 0
