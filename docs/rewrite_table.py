@@ -21,7 +21,7 @@ one operand in common become one product, and sums of products too (`merging`); 
 FUSED = """
 ## Several ops as one kernel
 
-At the level `fast` a program calls one kernel for these, where nothing else needs what is computed on the way,
+At the level `fast` a program calls one kernel for these, where nothing else needs what is computed between,
 and the tensors are real, of one dtype, and lie in memory in the order of their entries.
 """
 
