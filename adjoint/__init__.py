@@ -17,8 +17,8 @@ from adjoint.autodiff.sparse import SparseDerivative, sparse_hessian, sparse_jac
 from adjoint.autodiff.sparsity import sparsity
 from adjoint.autodiff.jacobians import hessian_products, hessians, jacobians
 from adjoint.core.errors import (
-    AdjointError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute, RuleError,
-    ShapeError, TensorTypeError, UnsupportedOpError,
+    AdjointError, BudgetError, ConvergenceError, MissingInputError, NonDifferentiableError, NoSuchAttribute,
+    RuleError, ShapeError, TensorTypeError, UnsupportedOpError,
 )  # fmt: skip
 from adjoint.core.graph import Graph
 from adjoint.core.node import Node
@@ -118,6 +118,7 @@ __all__ = [
     'AdjointError',
     'Binary',
     'BroadcastOp',
+    'BudgetError',
     'Connection',
     'ConvergenceError',
     'Creation',

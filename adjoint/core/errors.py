@@ -2,6 +2,7 @@
 
 __all__ = [
     'AdjointError',
+    'BudgetError',
     'ConvergenceError',
     'MissingInputError',
     'NoSuchAttribute',
@@ -15,6 +16,10 @@ __all__ = [
 
 class AdjointError(Exception):
     """Base of every error that the package raises on purpose."""
+
+
+class BudgetError(AdjointError, MemoryError):
+    """No run of a graph fits in the memory that it was given; the least that it gets by with is named."""
 
 
 class ConvergenceError(AdjointError, ArithmeticError):

@@ -36,6 +36,11 @@ _FORMAT = 2
 # What is checked already is not checked again in every call.
 _OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}
 
+# How the names of what Inductor reads from the environment begin, and what kernels read there.
+_TELLS = ('TORCHINDUCTOR_', '_TORCHINDUCTOR_')
+_POINTER = '_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR'
+_TELLS_NOTHING = frozenset({'TORCHINDUCTOR_CACHE_DIR', _POINTER})
+
 _loading = Lock()
 
 
@@ -81,12 +86,21 @@ def loaded(module: GraphModule, layouts: Sequence[Layout], service: Service, sto
 def key_of(module: GraphModule, layouts: Sequence[Layout]) -> str:
     """Return what tells a compiled program from all others: its text, its constants, and where it runs."""
     made = hashlib.sha256()
-    parts = (_FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, _machine())
+    parts = (_FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, _told(), _machine())
     made.update(repr(parts).encode())
     for name, value in sorted(module.named_buffers()):
         made.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         made.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return made.hexdigest()
+
+
+def _told() -> list[tuple[str, str]]:
+    """Return what the environment tells Inductor, but for where it keeps its files."""
+    return sorted(
+        (name, value)
+        for name, value in os.environ.items()
+        if name.startswith(_TELLS) and name not in _TELLS_NOTHING
+    )
 
 
 @cache
@@ -130,7 +144,7 @@ def _kernel(path: Path) -> Callable[..., None]:
     name = f'adjoint_compiled_{path.parent.name}_{path.stem}.kernel'
     module = sys.modules.get(name)
     if module is None:
-        os.environ['_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR'] = str(DATA_POINTER)
+        os.environ[_POINTER] = str(DATA_POINTER)
         spec = spec_from_loader(name, ExtensionFileLoader(name, str(path)))
         assert spec is not None  # noqa: S101 of a loader that is there
         assert spec.loader is not None  # noqa: S101

@@ -15,7 +15,7 @@ from adjoint.execute.compiled import Compiled
 from adjoint.execute.cudagraph import CudaGraph
 from adjoint.execute.executor import Executor, Task
 from adjoint.execute.feed import check_keys, missing, names_sizes, naming
-from adjoint.execute.memory import Memory
+from adjoint.execute.memory import Memory, bytes_of
 from adjoint.execute.memory_forecast import forecast
 from adjoint.execute.memory_signature import Given
 from adjoint.execute.plan import Plan
@@ -59,6 +59,15 @@ class Evaluator:
         Which rewrites a program may apply: see :func:`adjoint.optimize`. The reference applies none. At
         ``'bitwise'`` all runs have the same bits; at ``'default'`` values may be closer to the true ones,
         and at ``'fast'`` they are rounded in another way.
+    memory_budget : int or str, optional
+        How much memory a run of the plan may take beside the values that it is given: bytes, or such as
+        ``'2 GiB'`` or ``'500 MB'``. Values are then given up and computed again where that is needed, with
+        as little extra time as is found. What it costs is told by :meth:`memory`.
+
+    Raises
+    ------
+    ValueError
+        The executor, the level or the budget is none.
 
     Notes
     -----
@@ -77,7 +86,11 @@ class Evaluator:
     """
 
     def __init__(
-        self, eval_nodes: Sequence[Node], executor: str | Executor = 'plan', optimize: Level = 'bitwise'
+        self,
+        eval_nodes: Sequence[Node],
+        executor: str | Executor = 'plan',
+        optimize: Level = 'bitwise',
+        memory_budget: int | str | None = None,
     ) -> None:
         if isinstance(eval_nodes, Node):
             msg = 'Evaluator takes a list of nodes: write Evaluator([y])'
@@ -89,6 +102,7 @@ class Evaluator:
                 raise TensorTypeError(msg)
         self._executor = _executor(executor)
         self._level: Level = _level(optimize)
+        self._budget = None if memory_budget is None else _budget(memory_budget, self._executor)
         self._position = {node: i for i, node in enumerate(topological_sort(self.eval_nodes))}
         # By the keys of a dictionary in their order, and by the nodes among them that matter in ours.
         self._by_keys: Recent[Programs] = Recent(_WAYS)
@@ -219,6 +233,8 @@ class Evaluator:
             The shape or dtype of a variable is not known.
         UnsupportedOpError
             The size of a value depends on the data.
+        BudgetError
+            No run fits in the memory budget of the evaluator.
 
         Examples
         --------
@@ -263,7 +279,7 @@ class Evaluator:
                 raise missing(lacking)
             # What is used for nothing but a size by name is behind no node.
             given = fed + naming(needed, fed, sized)
-            task = Task(tuple(self.eval_nodes), given, self._level)
+            task = Task(tuple(self.eval_nodes), given, self._level, budget=self._budget)
             found = self._by_nodes.put(fed + sized, Programs(task, self._executor))
         return found
 
@@ -282,6 +298,13 @@ def _level(given: Level) -> Level:
         msg = f'a level is one of {", ".join(LEVELS)}; got {given!r}'
         raise ValueError(msg)
     return given
+
+
+def _budget(given: int | str, executor: Executor) -> int:
+    if not isinstance(executor, Plan):
+        msg = "a memory budget is kept by the plan: write Evaluator(..., executor='plan', memory_budget=...)"
+        raise ValueError(msg)  # noqa: TRY004 the choice of executor is wrong, not a type
+    return bytes_of(given)
 
 
 hand_over_runner(Evaluator)

@@ -26,12 +26,15 @@ class Task:
         Which rewrites a program may apply.
     copied : tuple of int
         Positions of outputs of which a copy is returned, since rewrites made them share memory.
+    budget : int, optional
+        How many bytes a program may take beside the given values.
     """
 
     outputs: tuple[Node, ...]
     fed: tuple[Node, ...]
     level: Level = 'none'
     copied: tuple[int, ...] = ()
+    budget: int | None = None
 
 
 class Program(Protocol):

@@ -1,5 +1,6 @@
 """The memory of a run, before it: how much is alive when, and which lines made it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -11,7 +12,7 @@ from rich.table import Table
 from adjoint.core.node import Node
 from adjoint.execute.cost import NOMINAL, Cost, Rates
 
-__all__ = ['Alive', 'Memory', 'Moment', 'in_words']
+__all__ = ['Alive', 'Memory', 'Moment', 'bytes_of', 'in_words']
 
 _SHOWN = 10
 _WIDTH = 110
@@ -32,6 +33,38 @@ def in_words(count: float) -> str:
         count /= _STEP
         unit += 1
     return f'{count:.0f} B' if unit == 0 else f'{count:.2f} {_UNITS[unit]}'
+
+
+_FACTORS = {'': 1, 'B': 1} | {
+    f'{letter}{infix}B': (_STEP if infix else 1000) ** power
+    for power, letter in enumerate('KMGT', 1)
+    for infix in ('i', '')
+}
+
+_AMOUNT = re.compile(r'\s*(\d+(?:\.\d*)?)\s*([A-Za-z]*)\s*')
+
+
+def bytes_of(amount: int | str) -> int:
+    """Return a number of bytes from what a person writes.
+
+    Raises
+    ------
+    ValueError
+        It is no amount of memory.
+
+    Examples
+    --------
+    >>> bytes_of('1.5 GiB'), bytes_of('200 MB'), bytes_of(1000)
+    (1610612736, 200000000, 1000)
+    """
+    found = _AMOUNT.fullmatch(amount) if isinstance(amount, str) else None
+    factors = {unit.lower(): factor for unit, factor in _FACTORS.items()}
+    if found is not None and found[2].lower() in factors:
+        return int(float(found[1]) * factors[found[2].lower()])
+    if isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0:
+        return amount
+    msg = f"a memory budget is a number of bytes or an amount such as '2 GiB' or '500 MB'; got {amount!r}"
+    raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from adjoint.core.node import Node
 from adjoint.execute.cost_meter import Prober
 from adjoint.execute.executor import Task
+from adjoint.execute.feed import sizes_of
 from adjoint.execute.memory import Memory
 from adjoint.execute.memory_facts import foreseen
 from adjoint.execute.memory_signature import Given, stand_ins
@@ -33,11 +34,18 @@ def forecast(task: Task, executor: Plan, given: Mapping[Node, Given], sizes: Map
     ------
     TensorTypeError
         A shape or dtype is not known.
+    ShapeError
+        A shape does not fit.
     UnsupportedOpError
         The size of a value depends on the data.
+    BudgetError
+        The task has a budget, and nothing fits in it.
     """
     prober = Prober()
     values = stand_ins(task.fed, given, sizes, prober)
+    sizes_of(task.fed, values)  # refuses what does not fit
+    if task.budget is not None:
+        return executor.budgeted(task, values, prober).memory
     made = typed(task, values)
     known = foreseen(made, values, prober)
     plan, lines = executor.written(made, known.facts)

@@ -6,13 +6,45 @@ from typing import Any
 from adjoint.core.node import Node
 from adjoint.execute.cost_meter import Look, Prober, Seen, frozen
 from adjoint.execute.executor import Task
-from adjoint.execute.facts import layout_of
+from adjoint.execute.facts import Fact, layout_of
 from adjoint.execute.memory import Alive, Memory, Moment
 from adjoint.execute.memory_facts import Foreseen, assumed
 from adjoint.execute.reuse import Line
-from adjoint.execute.steps import Steps
+from adjoint.execute.steps import Step, Steps
 
-__all__ = ['walked']
+__all__ = ['seen_of', 'walked']
+
+
+def seen_of(step: Step, text: str, looks: Sequence[Look | None], prober: Prober) -> Seen | None:
+    """Run an expression of a step without data.
+
+    Parameters
+    ----------
+    step : Step
+        What is computed.
+    text : str
+        The expression.
+    looks : sequence of Look or None
+        Of its operands, and of what it is written into; ``None`` for one that it does not name.
+    prober : Prober
+        Runs it.
+
+    Returns
+    -------
+    Seen or None
+        ``None`` where that takes data.
+    """
+    bound = dict(step.written.bound)
+    names = [f'x{i}' for i in range(len(looks))]
+    written = text.format(*names, **{key: key for key in bound}, out=names[-1] if names else '')
+
+    def run(values: Sequence[Any]) -> Any:
+        return eval(written, dict(bound), dict(zip(names, values, strict=True)))  # noqa: S307 a line of a program
+
+    try:
+        return prober.seen((written, frozen(bound)), run, looks)
+    except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
+        return None
 
 
 class _Storage:
@@ -54,6 +86,7 @@ def walked(
     walk = _Walk(task, plan, known.looks, prober)
     for line in lines:
         walk.go(line, again)
+    walk.copy([plan.outputs[i] for i in task.copied])
     given = [*task.fed, *plan.held]
     return Memory(
         peak_bytes=walk.peak,
@@ -104,22 +137,23 @@ class _Walk:
             self._drop(name)
         self.moments.append(Moment(node, seen.cost, top, self.live, node in again))
 
+    def copy(self, results: Sequence[Node]) -> None:
+        """Take copies of results, at the end."""
+        for x in results:
+            look = self._looks[x]
+            size = look.bytes if isinstance(look, Fact) else 0
+            self._storages.append(_Storage(x, size, len(self.moments)))
+            self.live += size
+        if self.live > self.peak:
+            self.peak, self._top = self.live, (len(self.moments), 0)
+
     def _seen(self, line: Line, operands: Sequence[Node | None]) -> Seen:
-        """Run a line without data."""
-        step = line.step
-        bound = dict(step.written.bound)
-        names = [f'x{i}' for i in range(len(operands))]
-        text = line.text.format(*names, **{key: key for key in bound}, out=names[-1] if names else '')
         looks = [None if x is None else self._looks[x] for x in operands]
-
-        def run(values: Sequence[Any]) -> Any:
-            return eval(text, dict(bound), dict(zip(names, values, strict=True)))  # noqa: S307 a line of a program
-
-        try:
-            return self._prober.seen((text, frozen(bound)), run, looks)
-        except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
-            self.assumed.append(step.node)
-            return assumed(step.node)
+        seen = seen_of(line.step, line.text, looks, self._prober)
+        if seen is None:
+            self.assumed.append(line.step.node)
+            return assumed(line.step.node)
+        return seen
 
     def _home(
         self, place: tuple[int, int] | int | None, operands: Sequence[Node | None], fresh: Sequence[_Storage]

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import torch
 
 from adjoint.core.errors import AdjointError
+from adjoint.execute.budget import Budgeted, within
+from adjoint.execute.budget_run import checked_run
+from adjoint.execute.cost_meter import Prober
 from adjoint.execute.executor import Program, Task
 from adjoint.execute.facts import Facts, layout_of
+from adjoint.execute.memory_facts import foreseen
+from adjoint.execute.memory_order import ordered
 from adjoint.execute.program import PlannedProgram
 from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import Line, reused
@@ -42,7 +47,11 @@ class Plan:
     def prepare(
         self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
     ) -> tuple[Program, list[torch.Tensor]]:
-        """Run the typed graph, and write its program."""
+        """Run the typed graph, and write its program; with a budget the program first, without data."""
+        if task.budget is not None:
+            found = self.budgeted(task, values, Prober())
+            results = checked_run(found, values)
+            return PlannedProgram(found.task, found.plan, found.lines, poison=self.poison), results
         try:
             made = typed(task, values)
         except AdjointError:
@@ -58,7 +67,20 @@ class Plan:
         # Kernels that take the place of several ops round in another way, from the first run on.
         return program, program(values) if task.level == 'fast' else results
 
+    def budgeted(self, task: Task, values: Sequence[torch.Tensor], prober: Prober) -> Budgeted:
+        """Write a program that fits in the budget of the task, from the layouts of the values alone.
+
+        Raises
+        ------
+        BudgetError
+            Nothing fits.
+        """
+        made = typed(task, values)
+        known = foreseen(made, values, prober)
+        assert task.budget is not None  # noqa: S101 it is why this is asked
+        return within(made, known, prober, task.budget, keep_from=self.keep_from, keeps_owners=self.poison)
+
     def written(self, made: Task, facts: Facts) -> tuple[Steps, list[Line]]:
         """Write the steps of a typed task, each with its memory."""
-        plan = steps_of(made, facts)
+        plan = ordered(steps_of(made, facts), facts)
         return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)

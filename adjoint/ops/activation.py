@@ -40,7 +40,8 @@ class ReLU(Unary):
     kinks = (kink('x == 0', 'the derivative is 0', lambda _, x: x == 0),)
 
     def partial(self, y: Node, x: Node) -> Partial:
-        return greater(x, 0)
+        # As good as of the operand, which then need not be kept beside the value.
+        return greater(y, 0)
 
 
 class Sigmoid(Unary):

@@ -13,14 +13,14 @@ from adjoint.ops.arithmetic import abs_
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Unary
 from adjoint.ops.linear import Linear, cast, conj, real, sum_to_like
-from adjoint.ops.reduction import Dims, Reduction, amax, amin, sum_, unreduced
+from adjoint.ops.reduction import Dims, Reduction, amax, amin, reduction_attrs, sum_, unreduced
 from adjoint.ops.select import where
 from adjoint.ops.shape import flatten, reshape_like, transpose, unsqueeze
 from adjoint.ops.step import eq, gt
 
 __all__ = [
-    'AbsPow', 'Pairs', 'SignedPow', 'Unpairs', 'VectorNorm', 'abs_pow', 'cdist', 'dist', 'finite_norm',
-    'pairs', 'pdist', 'renorm', 'signed_pow', 'unpairs', 'vector_norm',
+    'AbsPow', 'Pairs', 'ScaledNorm', 'SignedPow', 'Unpairs', 'VectorNorm', 'abs_pow', 'cdist', 'dist',
+    'finite_norm', 'pairs', 'pdist', 'renorm', 'scaled_norm', 'signed_pow', 'unpairs', 'vector_norm',
 ]  # fmt: skip
 
 _linalg: Any = torch.linalg  # it has no types
@@ -150,6 +150,32 @@ class VectorNorm(Reduction):
         return where(is_zero, 0.0, ratio if order == 2 else signed_pow(ratio, order - 1))  # noqa: PLR2004
 
 
+class ScaledNorm(VectorNorm):
+    """The Euclidean norm along axes, which overflows and underflows only where it has to.
+
+    The entries are divided by a power of 2 near the largest before they are squared, which rounds nothing.
+
+    Notes
+    -----
+    Where the norm is 0, all derivatives are 0.
+    """
+
+    def __call__(self, a: Operand, dim: Dims = None, keepdim: bool = False) -> Node:
+        return Node([as_node(a, self.name)], self, {'ord': 2, **reduction_attrs(dim, keepdim)})
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        dim, keepdim = node.attrs['dim'], node.attrs['keepdim']
+        if a.numel() == 0 or a.ndim == 0:
+            return _linalg.vector_norm(a, 2, dim, keepdim)
+        axes = tuple(range(a.ndim)) if dim is None else dim
+        largest = a.abs().amax(axes, keepdim=True)
+        power = largest / torch.frexp(largest).mantissa
+        power = torch.where(power.isfinite() & (largest > 0), power, 1)
+        scaled = _linalg.vector_norm(a / power, 2, axes, keepdim=True) * power
+        return scaled if keepdim else scaled.squeeze(axes)
+
+
 class Pairs(Linear):
     """The rows ``i`` and ``j`` of a matrix subtracted, for ``i < j``, in the order of ``torch.pdist``."""
 
@@ -188,6 +214,7 @@ signed_pow = SignedPow()
 pairs = Pairs()
 unpairs = Unpairs()
 finite_norm = VectorNorm()
+scaled_norm = ScaledNorm()
 
 
 def vector_norm(

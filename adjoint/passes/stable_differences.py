@@ -1,11 +1,14 @@
 """Differences of nearly equal numbers, and roots of squares that overflow."""
 
+from functools import reduce
+
 from adjoint.core.node import Node
 from adjoint.ops.activation import sigmoid
 from adjoint.ops.arithmetic import abs_, add, div, mul, pow_, reciprocal, sqrt, square, sub
+from adjoint.ops.distance import finite_norm, scaled_norm
 from adjoint.ops.exponential import erf, erfc, exp, expm1
 from adjoint.ops.moments import var
-from adjoint.ops.reduction import mean
+from adjoint.ops.reduction import mean, sum_
 from adjoint.ops.special import ndtr
 from adjoint.ops.trigonometric import cos, cosh, hypot, sin, sinh, tanh
 from adjoint.passes.facts import constant_of, is_floating, squared
@@ -92,14 +95,53 @@ def root_of_square(y: Node) -> Node | None:
     return abs_(x) if x is not None and is_floating(x) else None
 
 
-@rewrite(sqrt, pow_, exactness=ACCURATE, examples=['sqrt(x ** 2 + y * y)', 'sqrt(square(x) + row ** 2)'])
+# Longer sums of squares are left: they are norms, written out.
+_TERMS = 8
+
+
+@rewrite(
+    sqrt,
+    pow_,
+    exactness=ACCURATE,
+    examples=['sqrt(x ** 2 + y * y)', 'sqrt(square(x) + row ** 2)', 'sqrt(x * x + y * y + row * row)'],
+)
 def root_of_squares(y: Node) -> Node | None:
-    """``sqrt(a**2 + b**2)`` is ``hypot(a, b)``, for real operands."""
+    """``sqrt(a**2 + b**2)`` is ``hypot(a, b)``, for real operands, and so on for more of them."""
     (total, *_) = y.inputs
-    if not _is_root(y) or total.op is not add or len(total.inputs) == 1 or not is_floating(y):
+    if not _is_root(y) or total.op is not add or not is_floating(y):
         return None
-    a, b = (squared(x) for x in total.inputs)
-    return hypot(a, b) if a is not None and b is not None else None
+    terms = [total]
+    while len(terms) <= _TERMS and terms[0].op is add and len(terms[0].inputs) > 1:
+        terms[:1] = terms[0].inputs
+    roots = [root for term in terms if (root := squared(term)) is not None]
+    return reduce(hypot, roots) if 1 < len(roots) == len(terms) else None
+
+
+@rewrite(
+    sqrt,
+    pow_,
+    exactness=ACCURATE,
+    examples=['sqrt(sum(x * x, 1))', 'sqrt(sum(x ** 2, 0, keepdim=True))', 'sum(square(x)) ** 0.5'],
+)
+def root_of_sum_of_squares(y: Node) -> Node | None:
+    """``sqrt(sum(x**2))`` is the Euclidean norm, with the powers of 2 taken out of the squares."""
+    (total, *_) = y.inputs
+    x = squared(total.inputs[0]) if _is_root(y) and total.op is sum_ else None
+    if x is None or not is_floating(x) or not is_floating(y):
+        return None
+    return scaled_norm(x, total.attrs['dim'], total.attrs['keepdim'])
+
+
+@rewrite(
+    finite_norm,
+    exactness=ACCURATE,
+    examples=['Node([x], vector_norm, {"ord": 2, **reduction_attrs(1, keepdim=False)})'],
+)
+def norm_of_any_size(y: Node) -> Node | None:
+    """A Euclidean norm is computed without overflow and underflow."""
+    (x,) = y.inputs
+    fits = y.attrs['ord'] == 2 and is_floating(x)  # noqa: PLR2004 the order
+    return scaled_norm(x, y.attrs['dim'], y.attrs['keepdim']) if fits else None
 
 
 def _is_root(y: Node) -> bool:
@@ -120,6 +162,7 @@ def half_difference_of_exp(y: Node) -> Node | None:
 
 DIFFERENCES = (
     exp_less_one, one_less_exp, one_less_cos, variance_by_difference, root_of_square, root_of_squares,
+    root_of_sum_of_squares, norm_of_any_size,
     half_difference_of_exp,
 )  # fmt: skip
 

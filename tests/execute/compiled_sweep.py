@@ -13,6 +13,7 @@ import torch
 import adjoint as ad
 from adjoint.execute.compiled import Compiled, CompiledProgram
 from adjoint.verify.samples import Arguments, has_derivative
+from benchmarks.workloads import ALL
 from tests.execute.agreement import same
 from tests.execute.random_graphs import graph
 from tests.execute.test_plan import derivatives, outputs
@@ -55,6 +56,14 @@ def of_random_graphs(seeds: Iterable[int]) -> Iterator[Whole]:
         except (RuntimeError, TypeError, ValueError):
             continue
         yield Whole(nodes, values, [f'seed {seed}'] * len(nodes))
+
+
+def of_workloads() -> Iterator[Whole]:
+    """The workloads of the benchmark, each with its gradients and updates."""
+    for workload in ALL:
+        given = workload.make()
+        variables, nodes = workload.nodes(given)
+        yield Whole(nodes, dict(zip(variables, given, strict=True)), [workload.name] * len(nodes))
 
 
 def together(parts: Sequence[Whole]) -> Whole:
@@ -124,12 +133,15 @@ def main() -> None:
     parser.add_argument('--only', nargs='*', default=list(CASES))
     parser.add_argument('--chunk', type=int, default=50)
     parser.add_argument('--random', type=int, default=1000)
+    parser.add_argument('--workloads', action='store_true')
     parser.add_argument('--threads', type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     executor = Compiled()
     about: dict[str, str] = {}
     parts = [*of_ops(given.only), *of_random_graphs(range(given.random))]
+    for workload in of_workloads() if given.workloads else ():
+        sweep([workload], executor, about)
     for start in range(0, len(parts), given.chunk):
         sweep(parts[start : start + given.chunk], executor, about)
         print(f'{start + given.chunk} of {len(parts)} graphs', flush=True)  # noqa: T201 what the command is for

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 import adjoint as ad
+from adjoint.execute.auto import Auto
 from adjoint.execute.compiled import Compiled
 from adjoint.execute.compiled_service import Service
 from adjoint.execute.compiled_store import Store
 from adjoint.ops.random import drawn_normal
 from adjoint.ops.scatter import masked_select
 from adjoint.train.rules import Adam
+from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
 from tests.execute.random_graphs import echo, window
 
@@ -199,6 +201,27 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
     assert spoiled[0] == spoiled[1]
     for own, wanted in zip(spoiled[0].split(), first[0].split(), strict=True):
         assert float(own) == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:
+    x = ad.Variable('x')
+    y = x
+    for _ in range(10):
+        y = ad.tanh(ad.sin(y) * x)
+    y = ad.sum(y)
+    nodes = [y, *ad.gradients(y, [x])]
+    evaluator = ad.Evaluator(nodes, executor=Auto(second=compiled))
+    values = {x: torch.linspace(-1, 1, 64)}
+    wanted = ad.Evaluator(nodes, executor='reference').run(values)
+    for _ in range(3):
+        for found, other in zip(evaluator.run(values), wanted, strict=True):
+            assert same(found, other)
+    assert evaluator.state(values).startswith('plan')
+    programs = evaluator._programs_for(values)
+    program: Any = programs.program([values[node] for node in programs.task.fed])
+    assert program.wait(300)
+    assert evaluator.state(values).startswith('compiled: ')
+    torch.testing.assert_close(evaluator.run(values), wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_training_step_is_one_program(compiled: Compiled) -> None:

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from adjoint.ops.distance import abs_pow, pairs, signed_pow, unpairs, vector_norm
+from adjoint.ops.distance import abs_pow, pairs, scaled_norm, signed_pow, unpairs, vector_norm
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, spread, spread_complex, t
 
@@ -42,6 +42,16 @@ CASES: dict[str, Case] = {
             (sample(t([0.0, 0.0]), 2, smooth=False), (t([0.0, 0.0]),)),
             (sample(t([3.0, -4.0]), 2), (t([0.6, -0.8]),)),
             (sample(t([1.0, -2.0]), math.inf, smooth=False), (t([0.0, -1.0]),)),
+        ],
+    ),
+    'scaled_norm': Case(
+        scaled_norm,
+        [sample(X), sample(X, 0), sample(X, (0, 1), True), sample(spread_complex(3), 0), sample(t(-2.0))],
+        lambda a, *args: torch.linalg.vector_norm(a, 2, *args),
+        conventions=[
+            (sample(t([0.0, 0.0]), smooth=False), (t([0.0, 0.0]),)),
+            (sample(t([3 * 2.0**665, -(2.0**667)])), (t([0.6, -0.8]),)),
+            (sample(t([3 * 2.0**-665, -(2.0**-663)])), (t([0.6, -0.8]),)),
         ],
     ),
     'pairs': Case(pairs, [sample(spread(3, 2))], _differences),

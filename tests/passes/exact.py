@@ -93,7 +93,12 @@ def value(node: Node, given: list[np.ndarray]) -> np.ndarray:
         )
     if name == 'det':
         return np.asarray(det(a), dtype=object)
-    reductions = {'sum': sum, 'mean': lambda row: sum(row) / len(row), 'prod': lambda row: real(np.prod)(row)}
+    reductions = {
+        'sum': sum,
+        'vector_norm': lambda row: mp.sqrt(mp.fsum(x * x for x in row)),
+        'mean': lambda row: sum(row) / len(row),
+        'prod': lambda row: real(np.prod)(row),
+    }
     if name == 'unsum':
         return np.broadcast_to(a, given[1].shape)
     return along(node, a, reductions[name])

@@ -174,3 +174,96 @@ def test_what_is_complex_or_not_known_stays():
 def test_what_is_nan_for_infinities_does_not_fold(build: Callable[[ad.Node], ad.Node], name: str):
     x = ad.Variable('x', (3,), F64)
     assert ad.optimize([build(x)], 'fast')[0].op.name == name
+
+
+# Norms: every way to write one, from where squares overflow to where they underflow.
+
+NORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    'sum of products': lambda x: torch.sqrt((x * x).sum()),
+    'sum of powers': lambda x: (x**2).sum() ** 0.5,
+    'linalg': torch.linalg.norm,
+    'terms': lambda x: torch.sqrt(x[0] ** 2 + x[1] * x[1] + torch.square(x[2])),
+    'rows': lambda x: torch.sqrt(torch.square(x[None]).sum(1, keepdim=True))[0, 0],
+}
+
+
+@pytest.mark.parametrize('size', [1e200, 1e-200, 1e150, 1e-160, 1.0])
+@pytest.mark.parametrize('name', NORMS)
+def test_a_norm_of_any_size_with_both_derivatives(name: str, size: float):
+    x = tensor(3.0, -4.0, 0.3) * size
+    value, slope = ad.value_and_grad(NORMS[name])(x)
+    curve = ad.hessian(NORMS[name])(x)
+    with mp.workdps(60):
+        entries = [mp.mpf(v) for v in x.tolist()]
+        length = mp.sqrt(mp.fsum(v * v for v in entries))
+        unit = [v / length for v in entries]
+        second = [[float(((i == j) - unit[i] * unit[j]) / length) for j in range(3)] for i in range(3)]
+        assert value.item() == pytest.approx(float(length), rel=1e-15)
+        assert slope.tolist() == pytest.approx([float(u) for u in unit], rel=1e-15)
+    assert torch.allclose(curve, torch.tensor(second, dtype=F64), rtol=1e-14, atol=1e-16 / size)
+
+
+@pytest.mark.parametrize('name', NORMS)
+def test_a_norm_at_zero_and_of_what_is_not_finite(name: str):
+    value, slope = ad.value_and_grad(NORMS[name])(tensor(0, 0, 0))
+    assert value.item() == 0
+    assert slope.tolist() == [0, 0, 0]
+    assert ad.value_and_grad(NORMS[name])(tensor(1, INF, 0))[0].item() == INF
+    assert ad.value_and_grad(NORMS[name])(tensor(1, math.nan, 0))[0].isnan()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
+def test_a_norm_of_less_precision(dtype: torch.dtype):
+    info = torch.finfo(dtype)
+    x = torch.tensor([3.0, -4.0], dtype=dtype) * (info.max / 16)
+    value, slope = ad.value_and_grad(lambda x: torch.sqrt((x * x).sum()))(x)
+    assert value.dtype == dtype
+    assert value.item() == pytest.approx(5 / 16 * info.max, rel=info.eps)
+    assert slope.tolist() == pytest.approx([0.6, -0.8], rel=2 * info.eps)
+
+
+def test_a_norm_of_rows_is_as_it_was_where_nothing_overflows():
+    x = torch.randn(40, 7, dtype=F64, generator=torch.Generator().manual_seed(2))
+    u = ad.Variable('u', (40, 7), F64)
+    y = ad.sqrt(ad.sum(u * u, 1))
+    (stable,) = stabilize([y])
+    before, after = (ad.Evaluator([node]).run({u: x})[0] for node in (y, stable))
+    assert torch.allclose(before, after, rtol=3e-16, atol=0)
+    assert stable.op.name == 'scaled_norm'
+    assert stabilize([ad.sqrt(ad.sum(u * u, 1) + 1e-6)])[0].op.name == 'sqrt'
+
+
+ALL_OUT: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    'log of sum of exp': lambda x: torch.log(torch.exp(x).sum(1)),
+    'logsumexp': lambda x: torch.logsumexp(x, 1),
+    'log of mean of exp': lambda x: torch.log(torch.exp(x).mean(1)),
+    'log of two exp': lambda x: torch.log(torch.exp(x[:, 0]) + torch.exp(x[:, 1])),
+}
+
+
+@pytest.mark.parametrize('name', ALL_OUT)
+def test_a_row_of_minus_infinity_counts_for_nothing_and_is_masked_without_a_trace(name: str):
+    """Its value is -inf; what is left of it by `where` has the gradient 0."""
+    rows = tensor(-INF, -INF, -INF, 5.0, 1e4, -800.0).reshape(3, 2)
+    value = ALL_OUT[name]
+    slope = ad.grad(lambda x: torch.where(torch.isinf(value(x)), 0, value(x)).sum())(rows)
+    assert slope.tolist() == [[0, 0], [0, 1], [1, 0]]
+    found, tangent = ad.jvp(lambda x: torch.where(torch.isinf(value(x)), 0, value(x)), (rows,), (slope,))
+    assert found[0].item() == 0
+    assert tangent.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize('point', [0.0, 1e-300, 0.5, 800.0, 1e4])
+def test_a_number_times_its_logarithm(point: float):
+    value, slope = ad.value_and_grad(lambda p: p * torch.log(p))(torch.tensor(point, dtype=F64))
+    assert value.item() == pytest.approx(point * math.log(point) if point else 0.0, rel=1e-15)
+    # at 0 the true slope is infinite; that of `xlogy` is taken as 0, as in torch
+    assert slope.item() == pytest.approx(math.log(point) + 1 if point else 0.0, rel=1e-15)
+
+
+@pytest.mark.parametrize('point', [-800.0, -1e4, 1e-9, -1e-300, 40.0])
+def test_an_exponential_less_one(point: float):
+    value, slope = ad.value_and_grad(lambda x: torch.exp(x) - 1)(torch.tensor(point, dtype=F64))
+    with mp.workdps(400):
+        assert value.item() == pytest.approx(float(mp.expm1(mp.mpf(point))), rel=1e-15)
+        assert slope.item() == pytest.approx(float(mp.exp(mp.mpf(point))), rel=1e-15, abs=2.3e-16)
