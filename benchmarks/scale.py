@@ -1,7 +1,7 @@
 """Measure how building, differentiating, rewriting and planning grow with the graph, and what a call costs.
 
-Run with ``make scale``. Everything is to be linear: nodes per second at 100,000 nodes are those at 10,000. The
-call of a plan is compared with the same kernels in straight-line Python, in turn, as a ratio of medians.
+Run with ``make scale``. Everything is to be linear: nodes per second at 100,000 nodes are those at 10,000.
+The call of a plan is compared with the same kernels in straight-line Python, in turn, as a ratio of medians.
 """
 
 import argparse
