@@ -58,6 +58,10 @@ class Plan:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
+        return self.prepare_typed(made, values)
+
+    def prepare_typed(self, made: Task, values: Sequence[torch.Tensor]) -> tuple[Program, list[torch.Tensor]]:
+        """Run a graph that is typed, and write its program."""
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():

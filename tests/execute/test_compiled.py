@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +25,8 @@ from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, 
 from tests.execute.random_graphs import echo, window
 
 OPS = (
-    'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'where', 'clamp', 'greater', 'exp', 'log', 'sqrt', 'tanh',
-    'sigmoid', 'relu', 'sum', 'mean', 'amax', 'logsumexp', 'softmax', 'log_softmax', 'layernorm',
-    'matmul', 'transpose', 'reshape', 'expand_as', 'broadcast', 'cat', 'flip', 'gather',
-    'scatter_add', 'cumsum', 'erf', 'atan2',
+    'div', 'pow', 'maximum', 'where', 'clamp', 'exp', 'relu', 'sum', 'amax', 'softmax', 'layernorm', 'matmul',
+    'transpose', 'broadcast', 'cat', 'flip', 'gather', 'scatter_add', 'cumsum', 'atan2',
 )  # fmt: skip
 
 
@@ -53,6 +52,11 @@ def compiled(service: Service, store: Store) -> Compiled:
 def is_real(whole: Whole) -> bool:
     values = ad.Evaluator(whole.nodes, executor='reference').run(whole.values)
     return not any(x.is_complex() for x in [*values, *whole.values.values()])
+
+
+def is_whole(state: str) -> bool:
+    """Whether all nodes are compiled, as one program."""
+    return re.fullmatch(r'compiled: (\d+) of \1 nodes, in 1 program', state) is not None
 
 
 def test_ops_and_their_gradients_agree_with_the_reference(compiled: Compiled) -> None:
@@ -122,7 +126,7 @@ def test_values_laid_out_and_shared_in_every_way_are_read_right(compiled: Compil
             wanted = ad.Evaluator(nodes, executor='reference').run({x: value})
             results = evaluator.run({x: value})
             torch.testing.assert_close(results, wanted, rtol=1e-13, atol=1e-13)
-            assert evaluator.state({x: value}) == 'compiled: 8 of 8 nodes, in 1 program'
+            assert is_whole(evaluator.state({x: value}))
             kept_results.append((results, [r.clone() for r in results]))
     for results, copies in kept_results:
         assert all(torch.equal(a, b) for a, b in zip(results, copies, strict=True))
@@ -140,14 +144,14 @@ def test_failure_is_explained_as_by_the_reference(compiled: Compiled) -> None:
     node = ad.index_select(ad.sin(x) * 2 + 1, 0, i)
     evaluator = ad.Evaluator([node], executor=compiled)
     evaluator.run({x: torch.ones(4), i: torch.tensor([0, 3])})
-    assert evaluator.state({x: torch.ones(4), i: torch.tensor([0, 9])}).startswith('compiled: 4 of 4')
+    assert is_whole(evaluator.state({x: torch.ones(4), i: torch.tensor([0, 9])}))
     with pytest.raises((IndexError, RuntimeError)) as caught:
         evaluator.run({x: torch.ones(4), i: torch.tensor([0, 9])})
     assert 'index_select' in ''.join(caught.value.__notes__)
 
 
 def test_random_graphs_agree_with_the_reference(compiled: Compiled) -> None:
-    graphs = [graph for graph in of_random_graphs(range(40)) if is_real(graph)]
+    graphs = [graph for graph in of_random_graphs(range(20)) if is_real(graph)]
     program = program_of(together(graphs), compiled)
     assert refused(program) == []
     assert program.state.startswith('compiled')
@@ -201,6 +205,27 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
     assert spoiled[0] == spoiled[1]
     for own, wanted in zip(spoiled[0].split(), first[0].split(), strict=True):
         assert float(own) == pytest.approx(float(wanted), rel=1e-12)
+
+
+def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Service, tmp_path: Path) -> None:
+    compiled = Compiled(service=service, store=Store(tmp_path))
+    x = ad.Variable('x', (5,), torch.float64)
+
+    def goes_on(carry: Any) -> Any:
+        return ad.sum(carry * carry) > 0.5
+
+    def step(carry: Any) -> Any:
+        return ad.sin(carry) * ad.cos(carry) * 0.9 + carry * 0.05
+
+    last = ad.while_loop(goes_on, step, x)
+    nodes = [last]
+    evaluator = ad.Evaluator(nodes, executor=compiled)
+    for scale in (1.0, 3.0):
+        value = torch.linspace(0.5, 1.0, 5, dtype=torch.float64) * scale
+        wanted = ad.Evaluator(nodes, executor='reference').run({x: value})
+        for _ in range(2):
+            torch.testing.assert_close(evaluator.run({x: value}), wanted, rtol=1e-12, atol=1e-12)
+    assert len(list(tmp_path.iterdir())) in {1, 2}  # the body, and the condition if it is not too small
 
 
 def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:
