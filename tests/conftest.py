@@ -2,6 +2,7 @@
 
 import os
 import random
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,9 @@ from typing import Any
 # pytest-xdist share the cores, one thread each.
 os.environ['OMP_NUM_THREADS'] = '1'
 os.environ['MKL_NUM_THREADS'] = '1'
+# What is compiled is not kept among the files of who runs the tests.
+COMPILED = tempfile.TemporaryDirectory(prefix='adjoint-tests-', ignore_cleanup_errors=True)
+os.environ['ADJOINT_CACHE_DIR'] = COMPILED.name
 
 import mpmath
 import numpy as np
