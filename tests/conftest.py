@@ -10,9 +10,6 @@ from typing import Any
 # pytest-xdist share the cores, one thread each.
 os.environ['OMP_NUM_THREADS'] = '1'
 os.environ['MKL_NUM_THREADS'] = '1'
-# What is compiled is not kept among the files of who runs the tests.
-COMPILED = tempfile.TemporaryDirectory(prefix='adjoint-tests-', ignore_cleanup_errors=True)
-os.environ['ADJOINT_CACHE_DIR'] = COMPILED.name
 
 import mpmath
 import numpy as np
@@ -21,6 +18,10 @@ import torch
 from hypothesis import settings
 
 torch.set_num_threads(1)
+
+# What is compiled is not kept among the files of who runs the tests.
+COMPILED = tempfile.TemporaryDirectory(prefix='adjoint-tests-', ignore_cleanup_errors=True)
+os.environ['ADJOINT_CACHE_DIR'] = COMPILED.name
 
 # The same examples on every run, and no database: a failure here fails anywhere. No deadline, since
 # the time of a first call into torch says nothing about the code under test.
