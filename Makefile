@@ -83,6 +83,9 @@ seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and computes again
 	$(BIN)/python benchmarks/loop_memory.py $(ARGS)
 
+memory: $(STAMP) ## Compare the memory told before a run with what it takes, and time with memory budgets
+	$(BIN)/python -m benchmarks.memory $(ARGS)
+
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
