@@ -86,6 +86,9 @@ loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and comp
 memory: $(STAMP) ## Compare the memory told before a run with what it takes, and time with memory budgets
 	$(BIN)/python -m benchmarks.memory $(ARGS)
 
+scale: $(STAMP) ## Measure how planning grows with the graph, and what a call of a plan costs
+	$(BIN)/python -m benchmarks.scale $(ARGS)
+
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 

@@ -4,9 +4,12 @@ import inspect
 import re
 from pathlib import Path
 
+from adjoint.autodiff.batching.rules import RULES
 from adjoint.core.op import Op
 from adjoint.ops import FAMILIES, registry
+from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.kinds import Binary, Creation, Fused, Linear, Multilinear, Reduction, Step, Unary
+from adjoint.ops.random import Draw
 
 TARGET = Path(__file__).parent / 'ops.md'
 
@@ -34,6 +37,9 @@ Generated from the ops by `python docs/op_table.py`; a test keeps it up to date.
   `kinks(nodes, values)` lists the nodes of a run that are there.
 * **Forward**: how a tangent is pushed forward. *derived*: from what the kind states; *own*: the op has a rule
   of its own; *pullback*: as the pullback of the pullback.
+* **Batch**: how `vmap` makes it an op on a whole batch. *entries*: entry by entry, as it is. *axes*: its axes
+  moved on by one. *own*: a rule of its own. *map*: applied to each example, vectorised where torch can.
+  Nothing for an op without operands: its value is the same for every example.
 * **Orders**: how often the gradient can be differentiated again; *all* where it is made of ops that can.
 """
 
@@ -49,6 +55,18 @@ def forward_of(op: Op) -> str:
     if owner is Op:
         return 'pullback'
     return 'derived' if any(owner is kind for kind, _ in KINDS) else 'own'
+
+
+def batch_of(op: Op) -> str:
+    """Return where the rule of an op on a batch comes from."""
+    if type(op).batch is not Op.batch or type(op) in RULES or isinstance(op, Draw):
+        return 'own'
+    parameters = inspect.signature(type(op).__call__).parameters.values()
+    if isinstance(op, Creation) and not any('Operand' in str(each.annotation) for each in parameters):
+        return ''
+    if isinstance(op, Elementwise):
+        return 'entries'
+    return 'axes' if op.axes is not None or isinstance(op, Reduction) else 'map'
 
 
 def summary(op: Op) -> str:
@@ -86,14 +104,14 @@ def table() -> str:
             continue
         title = (family.__doc__ or '').partition('\n')[0].rstrip('.')
         parts.append(f'\n## {title}\n')
-        parts.append('| op | value | kind | formula | kinks | conventions | forward | orders |')
-        parts.append('| --- | --- | --- | --- | --- | --- | --- | --- |')
+        parts.append('| op | value | kind | formula | kinks | conventions | forward | batch | orders |')
+        parts.append('| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
         for op in sorted(own, key=lambda op: op.name):
             formula = f'`{op.formula}`' if op.formula else ''
             orders = 'all' if op.orders is None else str(op.orders)
             cells = [f'`{op.name}`', cell(summary(op)), kind_of(op), cell(formula)]
             cells += [cell(kinks(op)), cell(conventions(op))]
-            parts.append(f'| {" | ".join([*cells, forward_of(op), orders])} |')
+            parts.append(f'| {" | ".join([*cells, forward_of(op), batch_of(op), orders])} |')
     return '\n'.join(parts) + '\n'
 
 

@@ -14,7 +14,9 @@ from adjoint.autodiff.hazards import is_entrywise
 from adjoint.autodiff.pullback import pullback
 from adjoint.autodiff.zeros import Masked, Vector, Zeros
 from adjoint.core.node import Node
+from adjoint.ops.attention import Attention
 from adjoint.ops.contraction import Multilinear
+from adjoint.ops.convolution import Convolution
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import sum_to_like
@@ -25,6 +27,10 @@ from adjoint.ops.select import where
 from adjoint.ops.several import pack
 
 __all__ = ['Cotangents']
+
+
+# What multiplies operands with each other: an entry that no value needs may still meet a zero.
+_PRODUCTS = (Multilinear, Convolution, Attention)
 
 
 class Cotangents(Zeros):
@@ -83,7 +89,7 @@ class Cotangents(Zeros):
     def _mixing(self, node: Node, ct: Masked) -> list[Vector | None]:
         """Pull back through an op that is not entrywise: its operands are known to be needed, or not."""
         masks = node.op.needs(node, self.as_node(ct))
-        guarded = self._guarded(node, masks) if isinstance(node.op, Multilinear) else node
+        guarded = self._guarded(node, masks) if isinstance(node.op, _PRODUCTS) else node
         found = pullback(guarded, self.written(ct))
         if not isinstance(node.op, Multilinear) and self.hazards.is_hazard(node):
             # The zeros of this cotangent have met a partial that may be infinite already.
@@ -94,7 +100,7 @@ class Cotangents(Zeros):
         return self._known(node, found, masks)
 
     def _guarded(self, node: Node, masks: Sequence[Node | None]) -> Node:
-        """Return a product whose operands are zero where no entry of it that counts needs them.
+        """Return a product, or what is made of them, with zeros where no entry that counts needs an operand.
 
         The cotangent of one operand is a sum of products with entries of the other. If one of these is not
         finite, no entry of the value that is made from it is; so it is needed by none that counts, or the

@@ -36,17 +36,17 @@ class Runner(Protocol):
         ...
 
 
-_runner: list[Callable[[Sequence[Node]], Runner]] = []
+_runner: list[Callable[..., Runner]] = []
 
 
-def hand_over_runner(make: Callable[[Sequence[Node]], Runner]) -> None:
+def hand_over_runner(make: Callable[..., Runner]) -> None:
     """Take what makes the runner of some nodes; called once, by the room that can run a graph."""
     _runner[:] = [make]
 
 
-def runner_of(nodes: Sequence[Node]) -> Runner:
-    """Return what computes some nodes."""
-    return _runner[0](nodes)
+def runner_of(nodes: Sequence[Node], executor: object = None) -> Runner:
+    """Return what computes some nodes, by a certain executor if it is named."""
+    return _runner[0](nodes) if executor is None else _runner[0](nodes, executor)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 import torch
 
 from adjoint.core.errors import AdjointError
+from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
 from adjoint.execute.compiled_check import difference, lies_as, shared_too_much
 from adjoint.execute.compiled_division import Division, Part
 from adjoint.execute.compiled_load import Layout, loaded
@@ -13,11 +16,12 @@ from adjoint.execute.compiled_program import CompiledPart, CompiledProgram, Piec
 from adjoint.execute.compiled_service import CompilerError, Service
 from adjoint.execute.compiled_store import Store
 from adjoint.execute.compiled_trace import traced
-from adjoint.execute.executor import Executor, Program, Task
+from adjoint.execute.executor import Program, Task
 from adjoint.execute.internals import set_records
 from adjoint.execute.plan import Plan
 from adjoint.execute.reference import Schedule
 from adjoint.execute.typed import typed
+from adjoint.ops.body import Body
 
 __all__ = ['Compiled']
 
@@ -43,7 +47,7 @@ class Compiled:
         The process that compiles.
     store : Store
         Where compiled programs are kept.
-    kept : Executor
+    kept : Plan
         Runs what is not compiled.
     """
 
@@ -52,7 +56,7 @@ class Compiled:
     fewest_nodes: int = 3
     service: Service = field(default_factory=Service)
     store: Store = field(default_factory=Store)
-    kept: Executor = field(default_factory=Plan)
+    kept: Plan = field(default_factory=Plan)
 
     def prepare(
         self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
@@ -86,9 +90,31 @@ class Compiled:
                 return self._compiled(part, division, inputs, results)
             except CompilerError as error:
                 why = str(error)
-        program, results = self.kept.prepare(part.task, inputs, {})
+        program, results = self.kept.prepare_typed(self._with_bodies(part.task), inputs)
         division.see(part, results)
         return Piece(part, program, why)
+
+    def _with_bodies(self, task: Task) -> Task:
+        """Return a task whose ops that hold graphs have those compiled: the steps of a loop, for one."""
+        given = frozenset(task.fed)
+        made: dict[Node, Node] = {}
+        for node in topological_sort(task.outputs, behind=given):
+            attrs = {key: self._compiling(value) for key, value in node.attrs.items()}
+            inputs = [made.get(x, x) for x in node.inputs]
+            is_same = all(attrs[key] is value for key, value in node.attrs.items())
+            if node in given or (is_same and all(a is b for a, b in zip(inputs, node.inputs, strict=True))):
+                continue
+            made[node] = Node.restored(inputs, node.op, attrs, node.given_name, node.site, node.type)
+        return Task(tuple(made.get(node, node) for node in task.outputs), task.fed)
+
+    def _compiling(self, value: Any) -> Any:
+        """Return an attr with its bodies compiled, one or several."""
+        if isinstance(value, Body):
+            return value.run_by(self)
+        several = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else ()
+        if several and all(isinstance(x, Body) for x in several):
+            return tuple(body.run_by(self) for body in several)
+        return cast('Any', value)
 
     def _compiled(
         self,

@@ -58,12 +58,18 @@ class Plan:
             # What cannot be typed cannot be computed, and the run says so with the values in sight.
             schedule = Schedule(task, sizes)
             return schedule, schedule(values)
+        return self.prepare_typed(made, values)
+
+    def prepare_typed(self, made: Task, values: Sequence[torch.Tensor]) -> tuple[Program, list[torch.Tensor]]:
+        """Run a graph that is typed, and write its program."""
         facts = Facts()
         facts.layouts.update((x, layout_of(value)) for x, value in zip(made.fed, values, strict=True))
         with torch.no_grad():
             results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
         plan, lines = self.written(made, facts)
-        return PlannedProgram(made, plan, lines, poison=self.poison), results
+        program = PlannedProgram(made, plan, lines, poison=self.poison)
+        # Kernels that take the place of several ops round in another way, from the first run on.
+        return program, program(values) if made.level == 'fast' else results
 
     def budgeted(self, task: Task, values: Sequence[torch.Tensor], prober: Prober) -> Budgeted:
         """Write a program that fits in the budget of the task, from the layouts of the values alone.

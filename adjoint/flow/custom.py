@@ -13,6 +13,7 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.wording import described
+from adjoint.flow.batching import together
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import alias
 from adjoint.ops.several import items, joined, parts
@@ -26,12 +27,18 @@ class CustomOp(Op):
     """An op whose value and rules are plain functions; made by :func:`custom_op`."""
 
     def __init__(
-        self, forward: Callable[..., Any], gradient: Rule | None, jvp: Rule | None, outputs: int
+        self,
+        forward: Callable[..., Any],
+        gradient: Rule | None,
+        jvp: Rule | None,
+        batch: Rule | None,
+        outputs: int,
     ) -> None:
         self.outputs = outputs
         self._forward = forward
         self._gradient = gradient
         self._jvp = jvp
+        self._batch = batch
         self._signature = inspect.signature(forward)
         kinds = {parameter.kind: f'*{name}' for name, parameter in self._signature.parameters.items()}
         if inspect.Parameter.VAR_POSITIONAL in kinds:
@@ -95,6 +102,19 @@ class CustomOp(Op):
             return super().jvp(node, input_tangents)
         return joined(self._pushed(node, _filled(input_tangents, node.inputs)))
 
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        if self._batch is None:
+            return super().batch(node, input_batches)
+        found = _listed(self._batch(tuple(input_batches), *node.inputs, **node.attrs), self.outputs)
+        if len(found) != self.outputs or not all(isinstance(y, Node) for y in found):
+            listed = ', '.join(map(described, found)) or 'nothing'
+            msg = (
+                f'the batch of {self.name} returned {listed}, and owes {self.outputs} as nodes, each with '
+                f'the examples in front\n{node.location}'
+            )
+            raise RuleError(msg)
+        return together(found)
+
     def _pushed(self, node: Node, tangents: Sequence[Node]) -> list[Node | None]:
         assert self._jvp is not None  # noqa: S101 both callers have asked
         ys = [node] if self.outputs == 1 else list(items(node))
@@ -131,17 +151,26 @@ def custom_op(
     *,
     gradient: Rule | None = None,
     jvp: Rule | None = None,
+    batch: Rule | None = None,
+    axes: Sequence[str] | None = None,
     outputs: int = 1,
 ) -> CustomOp: ...
 @overload
 def custom_op(
-    *, gradient: Rule | None = None, jvp: Rule | None = None, outputs: int = 1
+    *,
+    gradient: Rule | None = None,
+    jvp: Rule | None = None,
+    batch: Rule | None = None,
+    axes: Sequence[str] | None = None,
+    outputs: int = 1,
 ) -> Callable[[Callable[..., Any]], CustomOp]: ...
 def custom_op(
     forward: Callable[..., Any] | None = None,
     *,
     gradient: Rule | None = None,
     jvp: Rule | None = None,
+    batch: Rule | None = None,
+    axes: Sequence[str] | None = None,
     outputs: int = 1,
 ) -> Any:
     """Make an op of a function on tensors and of one rule for its derivative.
@@ -157,6 +186,13 @@ def custom_op(
     jvp : callable, optional
         ``jvp(ts, y, *operands, **attrs)``, in nodes: a tuple of the tangents of the operands, the value, and
         the arguments. It returns the tangent of the value.
+    batch : callable, optional
+        ``batch(batches, *operands, **attrs)``, in nodes: for each operand its batch, with the examples along
+        a first axis, or ``None`` where it is the same for all; then the arguments of one example. It returns
+        the batch of the value.
+    axes : sequence of str, optional
+        Says, in place of ``batch``, that every axis in front of those that these attrs count may be a batch;
+        ``()`` for a function of the last axes. With neither, ``forward`` is applied to each example.
     outputs : int
         How many tensors the value is a tuple of; then ``ct`` and ``y`` are such tuples, and so is what
         ``jvp`` returns.
@@ -170,7 +206,8 @@ def custom_op(
     Raises
     ------
     TensorTypeError
-        ``forward`` is no function, or its signature has operands as ``*args``.
+        ``forward`` is no function, or its signature has operands as ``*args``; or both ``batch`` and
+        ``axes`` are given.
 
     Notes
     -----
@@ -189,12 +226,18 @@ def custom_op(
     True
     """
     if forward is None:
-        return functools.partial(custom_op, gradient=gradient, jvp=jvp, outputs=outputs)
+        return functools.partial(
+            custom_op, gradient=gradient, jvp=jvp, batch=batch, axes=axes, outputs=outputs
+        )
     if not callable(forward):
         msg = f'custom_op makes an op of a function, and got {described(forward)}'
         raise TensorTypeError(msg)
+    if batch is not None and axes is not None:
+        msg = 'custom_op takes one rule for a batch, and got two: batch and axes'
+        raise TensorTypeError(msg)
     name = getattr(forward, '__name__', type(forward).__name__)
     own: dict[str, Any] = {'__module__': forward.__module__, '__doc__': forward.__doc__, 'name': name}
+    own['axes'] = None if axes is None else tuple(axes)
     if gradient is not None:
 
         def stated(op: CustomOp, node: Node, output_grad: Node) -> list[Node | None]:
@@ -203,4 +246,4 @@ def custom_op(
         # Messages about the rule name the place where the user wrote it.
         own['gradient'] = functools.update_wrapper(stated, gradient)
     made = type(name, (CustomOp,), own)
-    return made(forward, gradient, jvp, outputs)
+    return made(forward, gradient, jvp, batch, outputs)

@@ -5,11 +5,16 @@ from typing import Any, TypeAlias
 
 import torch
 
+from adjoint.autodiff.batching.bodies import batched_body
+from adjoint.autodiff.batching.walk import check_mappable
 from adjoint.autodiff.bodies import pulled_back, pushed_forward
 from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
+from adjoint.flow.batching import of_each, together
 from adjoint.flow.holder import Holder, is_moving
-from adjoint.flow.linear_solve import solve_linear
+from adjoint.flow.linear_solve import LinearSolver, solve_linear
+from adjoint.flow.map import mapped
+from adjoint.ops.batch import spread
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.several import items, joined, parts
@@ -33,6 +38,8 @@ class Root(Holder):
     found is not differentiated.
     """
 
+    vectorises = False  # a solver looks at numbers
+
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         solver: Solver = node.attrs['solver']
         return self.valued(node, solver(node.attrs['body'], input_values))
@@ -48,7 +55,7 @@ class Root(Holder):
         given = zip(parts(node, output_grad), xs, strict=True)
         cts = [zeros_like(x) if ct is None else ct for ct, x in given]
         transposed, reached = pulled_back(body, range(count), range(count))
-        vs = _solution(transposed, reached, body.outputs, point, cts)
+        vs = _solution(transposed, reached, body.outputs, point, cts, _linear(node))
         wanted = [i for i in range(count, len(body.inputs)) if is_moving(body.inputs[i])]
         pulled, flowing = pulled_back(body, wanted, range(count))
         found = dict(zip(flowing, pulled.inline([*point, *vs]), strict=True))
@@ -66,7 +73,24 @@ class Root(Holder):
         moved = dict(zip(flowing, given, strict=True))
         rhs = [-moved[i] if i in moved else zeros_like(x) for i, x in enumerate(xs)]
         forward, reached = pushed_forward(body, range(count))
-        return joined(_solution(forward, reached, body.inputs[:count], point, rhs))
+        return joined(_solution(forward, reached, body.inputs[:count], point, rhs, _linear(node)))
+
+    def batch(self, node: Node, input_batches: Sequence[Node | None]) -> Node:
+        """Return the roots: of linear systems all at once, of others by the solver for each example."""
+        solver: Solver = node.attrs['solver']
+        if not isinstance(solver, LinearSolver):
+            check_mappable(node)
+            return mapped(node, input_batches)
+        body: Body = node.attrs['body']
+        like = next(b for b in input_batches if b is not None)
+        at = len(node.inputs) - self.outputs
+        rhs = [
+            spread(x, like) if b is None else b
+            for x, b in zip(node.inputs[at:], input_batches[at:], strict=True)
+        ]
+        given = [*input_batches[:at], *rhs]
+        every, _ = batched_body(body, [*rhs, *given], range(self.outputs))
+        return together(root_of(every, of_each(node.inputs, given), LinearSolver(solver.batch_axes + 1)))
 
     def _point(self, node: Node) -> tuple[list[Node], list[Node]]:
         """Return the root, and the root with the operands: where derivatives of the body are taken."""
@@ -80,6 +104,7 @@ def _solution(
     unknowns: Sequence[Node],
     point: Sequence[Node],
     rhs: Sequence[Node],
+    solver: LinearSolver,
 ) -> list[Node]:
     """Return the ``v`` with ``mapped(point, v) = rhs``, of a body that is linear in ``v``."""
     vs = [variable_like(v, f'v{i}') for i, v in enumerate(unknowns)]
@@ -88,7 +113,13 @@ def _solution(
     products = dict(zip(reached, mapped.inline([*at, *vs]), strict=True))
     residuals = [products[i] - b if i in products else -b for i, b in enumerate(targets)]
     system = Body([*vs, *at, *targets], residuals)
-    return root_of(system, [*point, *rhs], solve_linear)
+    return root_of(system, [*point, *rhs], solver)
+
+
+def _linear(node: Node) -> LinearSolver:
+    """Return what solves the linear systems of the derivatives of a node: examples stay apart."""
+    solver: Solver = node.attrs['solver']
+    return solver if isinstance(solver, LinearSolver) else solve_linear
 
 
 def root_of(

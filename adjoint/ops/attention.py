@@ -12,8 +12,10 @@ from adjoint.core.operand import as_node
 from adjoint.ops.activation import safe_softmax
 from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import Creation
-from adjoint.ops.linear import Linear, sum_to_like
+from adjoint.ops.linear import Linear, expand_like, sum_to_like
+from adjoint.ops.masks import any_like
 from adjoint.ops.random import dropout_mask
+from adjoint.ops.reduction import any_, reduction_attrs
 from adjoint.ops.shape import transpose
 
 __all__ = [
@@ -186,6 +188,24 @@ class Attention(Op):
             scale=attrs['scale'],
             enable_gqa=attrs['enable_gqa'],
         )
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the rows of queries that have a marked entry, and all keys and values where there is one."""
+        if mask is None:
+            return [None] * len(node.inputs)
+        marked = expand_like(mask, node)
+        rows, any_row = (Node([marked], any_, reduction_attrs(d, keepdim=True)) for d in (-1, (-2, -1)))
+        query, key, value, *bias = node.inputs
+        # One head of keys for several of queries is not lined up with the mask.
+        others = [None, None] if node.attrs['enable_gqa'] else [any_like(any_row, x) for x in (key, value)]
+        return [any_like(rows, query), *others, *(any_like(rows, x) for x in bias)]
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the rows of marked queries, where no key, value or mask moves."""
+        query, *others = masks
+        if not isinstance(query, Node) or any(m is not False for m in others):
+            return None
+        return Node([expand_like(query, node.inputs[0])], any_, reduction_attrs(-1, keepdim=True))
 
     @staticmethod
     def _heads(node: Node) -> tuple[Node, Node, Node]:

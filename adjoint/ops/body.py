@@ -168,6 +168,12 @@ class Body(HoldsSizes):
         """Return the values of the outputs for those of the inputs."""
         return self._running().run_in_place(dict(zip(self.inputs, values, strict=True)))
 
+    def run_by(self, executor: object) -> 'Body':
+        """Return the body, to be run by an executor: see :func:`adjoint.core.graph.runner_of`."""
+        found = Body(self.inputs, self.outputs)
+        object.__setattr__(found, '_runner', runner_of(self.outputs, executor))
+        return found
+
     @property
     def stepper(self) -> Stepper:
         """The run for loops: it gives, beside the values, what computes them from others laid out alike."""

@@ -9,6 +9,7 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.contraction import Multilinear
+from adjoint.ops.creation import ones_like
 from adjoint.ops.linear import conj, expand_like
 from adjoint.ops.reduction import sum_
 from adjoint.ops.shape import flatten, reshape_like, unsqueeze
@@ -133,6 +134,21 @@ class Convolution(Op):
             convolution_weight(output_grad, conj(x), w, node.attrs),
         ]
         return cts + [sum_(flatten(output_grad, 2, -1), (0, 2)) for _ in rest]
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the windows of ``x`` that marked entries are made from; each takes all of its weights."""
+        x, w, *rest = node.inputs
+        if mask is None:
+            return [None] * len(node.inputs)
+        windows = convolution_input(expand_like(mask, node), ones_like(w), x, node.attrs)
+        return [windows, None, *(None for _ in rest)]
+
+    def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
+        """Return the entries whose windows have a marked entry of ``x``."""
+        x, w, *_ = node.inputs
+        if not isinstance(masks[0], Node) or any(m is not False for m in masks[1:]):
+            return None
+        return Node([expand_like(masks[0], x), ones_like(w)], self, node.attrs)
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         """Return the sum of the convolutions with one operand replaced by its tangent."""

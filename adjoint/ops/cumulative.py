@@ -5,10 +5,12 @@ product or sum of exponentials passes back is a linear recurrence, and a linear 
 another one.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 
+from adjoint.core.kink import pole
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -165,6 +167,13 @@ class Logcumsumexp(Op):
     """
 
     axes = ('dim',)
+    kinks = (
+        pole(
+            'all entries so far are -inf',
+            'the derivative is nan',
+            lambda y, a: torch.cumsum(a.real != -math.inf, y.attrs['dim']) == 0,
+        ),
+    )
 
     def __call__(self, a: Operand, dim: int) -> Node:
         return Node([as_node(a, self.name)], self, {'dim': dim})
@@ -190,7 +199,12 @@ class Logcumsumexp(Op):
 
 
 class Prod(Op):
-    """The product along an axis, or of all entries; 1 of no entries."""
+    """The product along an axis, or of all entries; 1 of no entries.
+
+    Notes
+    -----
+    Its derivatives are products of the other entries, exact with any number of zeros.
+    """
 
     def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:
         return Node([as_node(a, self.name)], self, reduction_attrs(dim, keepdim))

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import pole, tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -45,6 +46,10 @@ class PivotMatrix(Step):
         return torch.lu_unpack(lu, pivots, unpack_data=False)[0]
 
 
+def _pivots(node: Node, a: torch.Tensor) -> torch.Tensor:
+    return node.op.compute(node, [a])[0].diagonal(dim1=-2, dim2=-1)
+
+
 class LU(Op):
     """The factors ``l`` and ``u`` of square or rectangular matrices in one, the pivots, and what failed.
 
@@ -60,6 +65,14 @@ class LU(Op):
     axes = ()
     name = 'lu_factor'
     outputs = 3
+    kinks = (
+        pole('a leading minor is 0', 'the derivative is infinite or nan', lambda y, a: _pivots(y, a) == 0),
+        tie(
+            'several entries are the largest of a column',
+            'the derivatives are those of the exchange that is made',
+            lambda y, a: torch.tril(y.op.compute(y, [a])[0], -1).abs() == 1,
+        ),
+    )
 
     def __call__(self, a: Operand, pivot: bool = True) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self, {'pivot': pivot}))

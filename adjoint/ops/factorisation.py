@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import NonDifferentiableError
-from adjoint.core.kink import pole
+from adjoint.core.kink import kink, pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -115,6 +115,13 @@ class QR(Op):
     axes = ()
     name = 'qr'
     outputs = 2
+    kinks = (
+        pole(
+            'dependent columns',
+            'the derivative is infinite or nan',
+            lambda y, a: y.op.compute(y, [a])[1].diagonal(dim1=-2, dim2=-1) == 0,
+        ),
+    )
 
     def __call__(self, a: Operand, complete: bool = False) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self, {'complete': complete}))
@@ -219,6 +226,13 @@ class Eig(Op):
 
     axes = ()
     outputs = 2
+    kinks = (
+        pole(
+            'equal eigenvalues',
+            'the derivatives are infinite or nan',
+            lambda _, a: (_linalg.eigvals(a).unsqueeze(-1) == _linalg.eigvals(a).unsqueeze(-2)).triu(1),
+        ),
+    )
 
     def __call__(self, a: Operand) -> tuple[Node, ...]:  # type: ignore[override]
         return items(Node([as_node(a, self.name)], self))
@@ -264,6 +278,11 @@ class SVD(Op):
             'equal singular values',
             'the derivatives of their vectors are infinite or nan',
             lambda _, a: _linalg.svdvals(a).diff(dim=-1) == 0,
+        ),
+        kink(
+            'a singular value is 0',
+            'its derivative is one of those of an absolute value; those of its vectors are infinite or nan',
+            lambda _, a: _linalg.svdvals(a) == 0,
         ),
     )
 

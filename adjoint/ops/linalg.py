@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from adjoint.core.kink import pole
+from adjoint.core.kink import jump, pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -189,6 +189,13 @@ class SolveTriangular(Op):
         return triu(a, offset) if node.attrs['upper'] else tril(a, -offset)
 
 
+def _is_deficient(node: Node, a: torch.Tensor, *given: torch.Tensor) -> torch.Tensor:
+    """Return of which matrices some singular values count as zero."""
+    options = dict(node.attrs)
+    options.update(zip(options.pop('tensors'), given, strict=True))
+    return _linalg.matrix_rank(a, **options) < min(a.shape[-2:])
+
+
 class Pinv(Op):
     """The Moore-Penrose inverse; singular values not above ``max(atol, rtol * largest)`` count as zero.
 
@@ -197,6 +204,14 @@ class Pinv(Op):
     The derivative is that along directions that keep the rank; across a change of rank there is none.
     With ``hermitian`` the lower triangle is read, and the cotangent is that of the whole matrix.
     """
+
+    kinks = (
+        jump(
+            'the rank is not full',
+            'the derivative is that along directions that keep it',
+            _is_deficient,
+        ),
+    )
 
     def __call__(
         self,

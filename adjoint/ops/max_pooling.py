@@ -1,9 +1,11 @@
 """Maxima over windows: where they are, what is there, and the way back."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 
+from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
@@ -22,6 +24,39 @@ __all__ = [
 # A maximum is found in two steps: where it is, which is locally constant, and what is there.
 
 
+def _tied_in_windows(node: Node, x: torch.Tensor) -> torch.Tensor:
+    """Return which windows have several entries as large as the one that is taken."""
+    positions = node.op.compute(node, [x])
+    axes: int = node.attrs['axes']
+    kernel = node.attrs['kernel_size']
+    stride = kernel if node.attrs['stride'] is None else node.attrs['stride']
+    given = (kernel, stride, node.attrs['padding'], node.attrs['dilation'])
+    windows = x
+    for i, (size, step, before, apart) in enumerate(zip(*(repeated(v, axes) for v in given), strict=True)):
+        axis = x.ndim - axes + i
+        reach = (size - 1) * apart + 1
+        after = max((positions.shape[axis] - 1) * step + reach - before - x.shape[axis], 0)
+        # What is put around equals nothing.
+        sides = [
+            windows.new_full([*windows.shape[:axis], n, *windows.shape[axis + 1 :]], math.nan)
+            for n in (before, after)
+        ]
+        windows = torch.cat([sides[0], windows, sides[1]], axis).unfold(axis, reach, step)[..., ::apart]
+        windows = windows.narrow(axis, 0, positions.shape[axis])
+    taken = x.flatten(-axes).gather(-1, positions.flatten(-axes)).reshape(positions.shape)
+    return (windows.flatten(-axes) == taken.unsqueeze(-1)).sum(-1) > 1
+
+
+def _tied_backwards(node: Node, x: torch.Tensor) -> torch.Tensor:
+    """Return in which windows the last of the largest entries is another than the first."""
+    axes = list(range(-node.attrs['axes'], 0))
+    last = torch.Size(x.shape[axes[0] :]).numel() - 1
+    return node.op.compute(node, [x]) != last - node.op.compute(node, [x.flip(axes)]).flip(axes)
+
+
+_FIRST = 'the first of them takes it'
+
+
 class MaxPoolPositions(Step):
     """Where the maximum of each window lies, counted over the flattened pooled axes, int64.
 
@@ -29,6 +64,8 @@ class MaxPoolPositions(Step):
     -----
     At a tie it is the first in the window; a nan counts as the largest.
     """
+
+    kinks = (tie('several entries of a window are the largest', _FIRST, _tied_in_windows),)
 
     def __call__(
         self,
@@ -68,7 +105,13 @@ class AdaptiveMaxPoolPositions(Step):
     """Where the maximum of each window lies, of windows that give ``output_size`` entries; int64.
 
     Counted over the flattened pooled axes.
+
+    Notes
+    -----
+    At a tie it is the first in the window; a nan counts as the largest.
     """
+
+    kinks = (tie('several entries of a window are the largest', _FIRST, _tied_backwards),)
 
     def __call__(self, x: Operand, axes: int, output_size: int | Sequence[int | None]) -> Node:
         """Build the node; ``axes`` is how many of the last axes are pooled, 1, 2 or 3."""

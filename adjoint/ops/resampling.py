@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import kink
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -153,6 +154,13 @@ class AffineGridBackward(Linear):
 # same op with one order more. Where all orders are 0 they are torch's kernels.
 
 
+def _between_cells(node: Node, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Return which coordinates are those of an entry, where a linear interpolation has its corners."""
+    sizes = torch.tensor(x.shape[:1:-1], device=grid.device)
+    ends = (grid + 1) / 2 * (sizes - 1) if node.attrs['align_corners'] else ((grid + 1) * sizes - 1) / 2
+    return (ends == ends.round()) & (node.attrs['interpolation_mode'] == 0)
+
+
 class GridSampler(Op):
     """``x`` sampled at the coordinates in ``grid``, which go from -1 to 1, as ``grid_sample``.
 
@@ -163,6 +171,8 @@ class GridSampler(Op):
     At the kinks between two cells the derivative by the grid is that of the cell to the right. In torch
     the derivative by the grid has no derivative; here it has, of every order.
     """
+
+    kinks = (kink('a coordinate at an entry', 'that by it is the one to the right', _between_cells),)
 
     def __call__(
         self,

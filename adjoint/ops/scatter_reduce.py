@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from adjoint.core.errors import TensorTypeError
+from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -26,6 +27,17 @@ __all__ = [
 _REDUCTIONS = ('sum', 'prod', 'mean', 'amax', 'amin')
 
 
+def _tied(node: Node, a: torch.Tensor, index: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Return at which places an extreme is taken that several entries have."""
+    y = node.op.compute(node, [a, index, source])
+    dim = node.attrs['dim']
+    if node.attrs['reduce'] not in {'amax', 'amin'}:
+        return torch.zeros_like(y, dtype=torch.bool)
+    used = source[tuple(slice(n) for n in index.shape)]
+    own = (a == y if node.attrs['include_self'] else torch.zeros_like(y)).to(torch.int64)
+    return own.scatter_add(dim, index, (used == y.gather(dim, index)).to(torch.int64)) > 1
+
+
 class ScatterReduce(Op):
     """``a`` with what ``source`` brings to each place reduced: a sum, prod, mean, amax or amin.
 
@@ -36,6 +48,7 @@ class ScatterReduce(Op):
     """
 
     axes = ('dim',)
+    kinks = (tie('several entries are the extreme of a place', 'they share it evenly', _tied),)
 
     def __call__(
         self,

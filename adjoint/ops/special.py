@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from adjoint.core.kink import pole
+from adjoint.core.kink import pole, tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.ops.activation import sigmoid
@@ -270,7 +270,7 @@ class Logit(Unary):
 
     def partial(self, y: Node, x: Node) -> Partial:
         is_inside = Node([x], in_range, {'min': 0, 'max': 1})
-        return where(is_inside, 1 / (x * (1 - x)), math.nan)
+        return where(is_inside, 1 / x + 1 / (1 - x), math.nan)
 
 
 class Sinc(Unary):
@@ -334,6 +334,9 @@ def _log(number: float) -> float:
     return -math.inf if number == 0 else math.nan
 
 
+_AT_INFINITY = (tie('a == b, infinite', 'each gets half', lambda _, a, b: (a == b) & a.isinf()),)
+
+
 class LogAddExp(Binary):
     """``log(exp(a) + exp(b))`` without overflow.
 
@@ -343,6 +346,7 @@ class LogAddExp(Binary):
     """
 
     name = 'logaddexp'
+    kinks = _AT_INFINITY
     formula = 'log(exp(a) + exp(b))'
     kernel = torch.logaddexp
 
@@ -360,6 +364,7 @@ class LogAddExp2(Binary):
     """
 
     name = 'logaddexp2'
+    kinks = _AT_INFINITY
     formula = 'log(2**a + 2**b)/log(2)'
     kernel = torch.logaddexp2
 

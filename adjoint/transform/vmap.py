@@ -7,12 +7,13 @@ import optree
 
 from adjoint.autodiff.batching.draws import Randomness
 from adjoint.autodiff.batching.walk import batched
-from adjoint.core.errors import ShapeError, TensorTypeError
+from adjoint.core.errors import ShapeError, TensorTypeError, UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.core.operand import as_node
 from adjoint.core.source import calling_site, location_of
 from adjoint.core.tensor_type import Size, TensorType
 from adjoint.core.wording import described
+from adjoint.flow.chunks import in_chunks
 from adjoint.ops.batch import spread
 from adjoint.ops.creation import Variable
 from adjoint.ops.shape import permute
@@ -36,6 +37,7 @@ class Vectorised(Transform):
         in_axes: Axes,
         out_axes: Axes,
         randomness: Randomness,
+        chunk_size: int | None,
         **switches: Unpack[Switches],
     ) -> None:
         super().__init__(function, **switches)
@@ -48,6 +50,18 @@ class Vectorised(Transform):
         self._in_axes: Axes = tuple(cast('list[Any]', in_axes)) if isinstance(in_axes, list) else in_axes
         self._out_axes = out_axes
         self._randomness: Randomness = randomness
+        self._chunk_size = chunk_size
+        if chunk_size is None:
+            return
+        if not isinstance(chunk_size, int) or isinstance(chunk_size, bool) or chunk_size < 1:  # pyright: ignore[reportUnnecessaryIsInstance] callers are not type-checked
+            msg = f'chunk_size is how many examples are computed at a time, and got {chunk_size!r}'
+            raise TensorTypeError(f'{msg}\n{location_of(calling_site())}')
+        if randomness == 'different':
+            msg = (
+                f"with chunk_size, each chunk would draw the same: draw outside, or say randomness='same'"
+                f'\n{location_of(calling_site())}'
+            )
+            raise UnsupportedOpError(msg)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         arguments = Arguments.of(args, kwargs, self._function)
@@ -135,7 +149,10 @@ class Vectorised(Transform):
         returned: Any = self._function(*args, **kwargs)
         outputs, structure = optree.tree_flatten(returned)
         nodes = [self._output(y) for y in outputs]
-        found = batched(nodes, places, randomness=self._randomness)
+        if self._chunk_size is None:
+            found = batched(nodes, places, randomness=self._randomness)
+        else:
+            found = in_chunks(nodes, places, self._chunk_size, self._randomness)
         like = next(iter(places.values()))
         axes = self._spread_over(self._out_axes, returned, 'out_axes')
         placed = [self._placed(y, b, axis, like) for y, b, axis in zip(nodes, found, axes, strict=True)]
@@ -199,6 +216,7 @@ def vmap(
     out_axes: Axes = 0,
     *,
     randomness: Randomness = 'error',
+    chunk_size: int | None = None,
     stabilize: bool = True,
 ) -> Vectorised:
     """Return a function of a batch of examples, from a function of one.
@@ -216,6 +234,9 @@ def vmap(
     randomness : {'error', 'same', 'different'}
         How random values in the function are drawn: the same for every example, or for each of them. By
         default they are an error.
+    chunk_size : int, optional
+        How many examples are computed at a time, to take less memory: the chunks are the steps of a loop, in
+        derivatives too. By default all are computed at once.
     stabilize
         As for :func:`grad`.
 
@@ -227,9 +248,11 @@ def vmap(
     Raises
     ------
     TensorTypeError, ShapeError
-        When it is called: no argument is a batch, or the batches differ in size.
+        When it is called: no argument is a batch, or the batches differ in size; or, with a
+        ``chunk_size``, how many examples there are is not known.
     UnsupportedOpError
-        When it is called: the function draws random values, and ``randomness`` does not say how.
+        When it is called: the function draws random values, and ``randomness`` does not say how. Or values
+        were to be drawn for each example, in chunks.
 
     Notes
     -----
@@ -249,4 +272,4 @@ def vmap(
     tensor([[2., 0.],
             [0., 4.]])
     """
-    return Vectorised(function, in_axes, out_axes, randomness, stabilize=stabilize)
+    return Vectorised(function, in_axes, out_axes, randomness, chunk_size, stabilize=stabilize)

@@ -8,9 +8,10 @@ import torch
 
 from adjoint.core.errors import TensorTypeError
 from adjoint.core.node import Node
+from adjoint.ops.body import Body
 from adjoint.ops.creation import constant, placeholder
 
-__all__ = ['Names', 'labelled', 'number_of', 'uses']
+__all__ = ['Names', 'bodies_of', 'labelled', 'number_of', 'uses']
 
 
 def labelled(nodes: Node | Iterable[Node] | Mapping[str, Node]) -> list[tuple[str, Node]]:
@@ -46,6 +47,18 @@ def number_of(node: Node) -> Any:
     if not isinstance(value, torch.Tensor):
         return value
     return value.item() if value.numel() == 1 and value.device.type != 'meta' else None
+
+
+def bodies_of(node: Node) -> list[tuple[str, Body]]:
+    """The graphs among the attrs of a node, by name."""
+    found: list[tuple[str, Body]] = []
+    for name, value in node.attrs.items():
+        if isinstance(value, Body):
+            found.append((name, value))
+        elif isinstance(value, tuple):
+            several = enumerate(cast('tuple[Any, ...]', value))
+            found += [(f'{name}[{i}]', v) for i, v in several if isinstance(v, Body)]
+    return found
 
 
 class Names:

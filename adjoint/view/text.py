@@ -1,7 +1,7 @@
 """A graph as lines that a person reads: its inputs, then one assignment a line."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -10,13 +10,12 @@ from adjoint.core.op import Op
 from adjoint.core.order import topological_sort
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.arithmetic import neg
-from adjoint.ops.body import Body
 from adjoint.ops.creation import constant, placeholder
 from adjoint.ops.elementwise import Binary
 from adjoint.ops.index import Slot, getitem
 from adjoint.ops.select import where
 from adjoint.ops.several import restricted
-from adjoint.view.naming import Names, labelled, number_of, uses
+from adjoint.view.naming import Names, bodies_of, labelled, number_of, uses
 
 __all__ = ['to_text']
 
@@ -146,7 +145,7 @@ class _Writer:
 
     def _goes_inside(self, node: Node) -> bool:
         used_once = self.uses[node] == 1 and node not in self.labels
-        return self.inline and used_once and not node.given_name and not _bodies(node)
+        return self.inline and used_once and not node.given_name and not bodies_of(node)
 
     def _fitting(self, node: Node) -> tuple[str, int]:
         """The expression of a node, for which long operands get lines of their own first."""
@@ -175,7 +174,7 @@ class _Writer:
         if not stand.attrs:
             return lines
         places = stand.attrs.get('places')
-        for name, body in _bodies(stand):
+        for name, body in bodies_of(stand):
             lines.append(f'    {name}({", ".join(x.name for x in body.inputs)}):')
             numbers = places if places and len(places) == len(body.outputs) else range(len(body.outputs))
             named = {f'output {i}': y for i, y in zip(numbers, body.outputs, strict=True)}
@@ -265,18 +264,6 @@ def _tensor(value: Any) -> str:
     if value.numel() <= _SHOWN_ENTRIES and value.device.type != 'meta':
         return f'constant({value.tolist()})'
     return f'constant({TensorType.of(value)})'
-
-
-def _bodies(node: Node) -> list[tuple[str, Body]]:
-    """The graphs among the attrs of a node, by name."""
-    found: list[tuple[str, Body]] = []
-    for name, value in node.attrs.items():
-        if isinstance(value, Body):
-            found.append((name, value))
-        elif isinstance(value, tuple):
-            several = enumerate(cast('tuple[Any, ...]', value))
-            found += [(f'{name}[{i}]', v) for i, v in several if isinstance(v, Body)]
-    return found
 
 
 def _aligned(lines: Sequence[tuple[str, str, Node | None]], *, source: bool) -> str:

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,10 @@ import pytest
 import torch
 
 import adjoint as ad
+import adjoint.execute.compiled
 from adjoint.execute.auto import Auto
 from adjoint.execute.compiled import Compiled
-from adjoint.execute.compiled_service import Service
+from adjoint.execute.compiled_service import CompilerError, Service
 from adjoint.execute.compiled_store import Store
 from adjoint.ops.random import drawn_normal
 from adjoint.ops.scatter import masked_select
@@ -23,11 +27,13 @@ from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
 from tests.execute.random_graphs import echo, window
 
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get('CXX', 'g++')) is None, reason='needs a compiler of C++'
+)
+
 OPS = (
-    'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'where', 'clamp', 'greater', 'exp', 'log', 'sqrt', 'tanh',
-    'sigmoid', 'relu', 'sum', 'mean', 'amax', 'logsumexp', 'softmax', 'log_softmax', 'layernorm',
-    'matmul', 'transpose', 'reshape', 'expand_as', 'broadcast', 'cat', 'flip', 'gather',
-    'scatter_add', 'cumsum', 'erf', 'atan2',
+    'div', 'pow', 'maximum', 'where', 'clamp', 'exp', 'relu', 'sum', 'amax', 'softmax', 'layernorm', 'matmul',
+    'transpose', 'broadcast', 'cat', 'flip', 'gather', 'scatter_add', 'cumsum', 'atan2',
 )  # fmt: skip
 
 
@@ -53,6 +59,11 @@ def compiled(service: Service, store: Store) -> Compiled:
 def is_real(whole: Whole) -> bool:
     values = ad.Evaluator(whole.nodes, executor='reference').run(whole.values)
     return not any(x.is_complex() for x in [*values, *whole.values.values()])
+
+
+def is_whole(state: str) -> bool:
+    """Whether all nodes are compiled, as one program."""
+    return re.fullmatch(r'compiled: (\d+) of \1 nodes, in 1 program', state) is not None
 
 
 def test_ops_and_their_gradients_agree_with_the_reference(compiled: Compiled) -> None:
@@ -122,7 +133,7 @@ def test_values_laid_out_and_shared_in_every_way_are_read_right(compiled: Compil
             wanted = ad.Evaluator(nodes, executor='reference').run({x: value})
             results = evaluator.run({x: value})
             torch.testing.assert_close(results, wanted, rtol=1e-13, atol=1e-13)
-            assert evaluator.state({x: value}) == 'compiled: 8 of 8 nodes, in 1 program'
+            assert is_whole(evaluator.state({x: value}))
             kept_results.append((results, [r.clone() for r in results]))
     for results, copies in kept_results:
         assert all(torch.equal(a, b) for a, b in zip(results, copies, strict=True))
@@ -140,14 +151,14 @@ def test_failure_is_explained_as_by_the_reference(compiled: Compiled) -> None:
     node = ad.index_select(ad.sin(x) * 2 + 1, 0, i)
     evaluator = ad.Evaluator([node], executor=compiled)
     evaluator.run({x: torch.ones(4), i: torch.tensor([0, 3])})
-    assert evaluator.state({x: torch.ones(4), i: torch.tensor([0, 9])}).startswith('compiled: 4 of 4')
+    assert is_whole(evaluator.state({x: torch.ones(4), i: torch.tensor([0, 9])}))
     with pytest.raises((IndexError, RuntimeError)) as caught:
         evaluator.run({x: torch.ones(4), i: torch.tensor([0, 9])})
     assert 'index_select' in ''.join(caught.value.__notes__)
 
 
 def test_random_graphs_agree_with_the_reference(compiled: Compiled) -> None:
-    graphs = [graph for graph in of_random_graphs(range(40)) if is_real(graph)]
+    graphs = [graph for graph in of_random_graphs(range(20)) if is_real(graph)]
     program = program_of(together(graphs), compiled)
     assert refused(program) == []
     assert program.state.startswith('compiled')
@@ -203,6 +214,27 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
         assert float(own) == pytest.approx(float(wanted), rel=1e-12)
 
 
+def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Service, tmp_path: Path) -> None:
+    compiled = Compiled(service=service, store=Store(tmp_path))
+    x = ad.Variable('x', (5,), torch.float64)
+
+    def goes_on(carry: Any) -> Any:
+        return ad.sum(carry * carry) > 0.5
+
+    def step(carry: Any) -> Any:
+        return ad.sin(carry) * ad.cos(carry) * 0.9 + carry * 0.05
+
+    last = ad.while_loop(goes_on, step, x)
+    nodes = [last]
+    evaluator = ad.Evaluator(nodes, executor=compiled)
+    for scale in (1.0, 3.0):
+        value = torch.linspace(0.5, 1.0, 5, dtype=torch.float64) * scale
+        wanted = ad.Evaluator(nodes, executor='reference').run({x: value})
+        for _ in range(2):
+            torch.testing.assert_close(evaluator.run({x: value}), wanted, rtol=1e-12, atol=1e-12)
+    assert len(list(tmp_path.iterdir())) in {1, 2}  # the body, and the condition if it is not too small
+
+
 def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:
     x = ad.Variable('x')
     y = x
@@ -240,3 +272,33 @@ def test_training_step_is_one_program(compiled: Compiled) -> None:
             feed = step.feed({x: inputs}, own, descent.state, 0.01)
             assert step.evaluator.state(feed).endswith('in 1 program')
     torch.testing.assert_close(runs['compiled'], runs['reference'], rtol=1e-5, atol=1e-6)
+
+
+def test_threads_that_trace_at_once_trace_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def loaded(module: torch.fx.GraphModule, *_: object) -> None:
+        asked.append(len(module.graph.nodes))
+        msg = 'not now'
+        raise CompilerError(msg)
+
+    monkeypatch.setattr(adjoint.execute.compiled, 'loaded', loaded)
+    x = ad.Variable('x')
+    y = ad.sum(ad.exp(ad.sin(x) * x) + 3)
+    nodes = [y, *ad.gradients(y, [x])]
+    value = torch.linspace(0, 1, 7)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [
+            threading.Thread(target=lambda: ad.Evaluator(nodes, executor=Compiled()).run({x: value}))
+            for _ in range(24)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert len(asked) == len(threads)
+    assert len(set(asked)) == 1

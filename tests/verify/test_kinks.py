@@ -8,7 +8,11 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.ops.distance import abs_pow, signed_pow, vector_norm
+from adjoint.ops.distance import abs_pow, cdist, signed_pow, vector_norm
+from adjoint.ops.elimination import lu_factor
+from adjoint.ops.factorisation import eig, qr, svd
+from adjoint.ops.linalg import pinv
+from adjoint.ops.max_pooling import adaptive_max_pool, max_pool
 from adjoint.verify.samples import Arguments
 from tests.ops.case import Case, t, z
 from tests.ops.cases import CASES
@@ -107,7 +111,7 @@ PLACES = {
     'copysign': Place(lambda x: ad.registry()['copysign'](x, t(-1)), [0], [0], [0]),
     'nan_to_num': Place(ad.registry()['nan_to_num'], [INF, NAN], [0, 0], [0, 0]),
     'entr': Place(ad.registry()['entr'], [0], [INF], [-INF]),
-    'logit': Place(ad.registry()['logit'], [0], [INF], [NAN]),
+    'logit': Place(ad.registry()['logit'], [0], [INF], [-INF]),
     'erfinv': Place(ad.registry()['erfinv'], [1], [INF], [INF]),
     'ndtri': Place(ad.registry()['ndtri'], [1], [INF], [INF]),
     'i0e': Place(ad.registry()['i0e'], [0], [0], [0.5]),
@@ -252,3 +256,99 @@ def test_gradients_of_loops_have_bodies_of_their_own() -> None:
 def test_what_is_no_graph_is_refused_with_the_line(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ad.TensorTypeError, match=rf'(?s){message}.*test_kinks.py'):
         call()
+
+
+# Places of several entries: how many there are, by hand, and what the derivative is there.
+
+POOLED = t([[[1.0, 2.0, 2.0, 0.0, 0.0, 3.0]]])
+
+
+@pytest.mark.parametrize(
+    ('options', 'count'),
+    [((2,), 0), ((2, 1), 2), ((3, 3), 1), ((2, 2, 1), 2), ((2, 1, 0, 2), 0), ((4, 3, 0, 1, True), 1)],
+)
+def test_ties_in_windows(options: tuple[int, ...], count: int) -> None:
+    x = ad.Variable('x')
+    y, _ = max_pool(x, 1, *options)
+    windows = torch.nn.functional.max_pool1d(POOLED, *options[:4], ceil_mode=len(options) > 4)
+    found = ad.kinks(y, {x: POOLED})
+    assert sum(f.count for f in found) == count
+    assert all(f.kink.kind == 'tie' and f.total == windows.numel() for f in found)
+
+
+def test_ties_in_windows_of_two_axes_and_of_any_size() -> None:
+    x = ad.Variable('x')
+    image = t([[[[1.0, 1.0, 0.0, 2.0], [0.0, 1.0, 2.0, 0.0], [5.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]])
+    pooled, _ = max_pool(x, 2, 2)
+    assert places(pooled, {x: image}) == [('max_pool_positions', 'tie', 3)]
+    adaptive, _ = adaptive_max_pool(x, 2, 2)
+    assert places(adaptive, {x: image}) == [('adaptive_max_pool_positions', 'tie', 3)]
+    (g,) = ad.Evaluator(ad.gradients(ad.sum(pooled), [x])).run({x: image})
+    leaf = image.clone().requires_grad_()
+    with torch.enable_grad():
+        (wanted,) = torch.autograd.grad(torch.nn.functional.max_pool2d(leaf, 2).sum(), leaf)
+    assert torch.equal(g, wanted)
+
+
+MATRICES: list[tuple[str, Callable[[ad.Node], ad.Node], torch.Tensor, list[tuple[str, str, int]]]] = [
+    ('lu', lambda a: lu_factor(a)[0], t([[0.0, 1.0], [0.0, 2.0]]), [('lu_factor', 'pole', 1)]),
+    ('lu ties', lambda a: lu_factor(a)[0], t([[1.0, 1.0], [-1.0, 2.0]]), [('lu_factor', 'tie', 1)]),
+    ('lu regular', lambda a: lu_factor(a)[0], t([[3.0, 1.0], [1.0, 2.0]]), []),
+    ('eig', lambda a: ad.real(eig(a)[0]), t([[2.0, 0.0], [0.0, 2.0]]), [('eig', 'pole', 1)]),
+    ('eig apart', lambda a: ad.real(eig(a)[0]), t([[2.0, 0.0], [0.0, 3.0]]), []),
+    ('pinv', pinv, t([[1.0, 2.0], [2.0, 4.0]]), [('pinv', 'jump', 1)]),
+    ('pinv regular', pinv, t([[1.0, 2.0], [3.0, 4.0], [0.0, 1.0]]), []),
+    ('qr', lambda a: qr(a)[1], t([[0.0, 1.0], [0.0, 2.0]]), [('qr', 'pole', 1)]),
+    ('svd', lambda a: svd(a)[1], t([[1.0, 0.0], [0.0, 0.0]]), [('svd', 'kink', 1)]),
+]
+
+
+@pytest.mark.parametrize(('build', 'at', 'wanted'), [m[1:] for m in MATRICES], ids=[m[0] for m in MATRICES])
+def test_degenerate_matrices(
+    build: Callable[[ad.Node], ad.Node], at: torch.Tensor, wanted: list[tuple[str, str, int]]
+) -> None:
+    a = ad.Variable('a')
+    assert places(build(a), {a: at}) == wanted
+
+
+def test_distances_of_equal_rows() -> None:
+    a = ad.Variable('a')
+    rows = t([[1.0, 2.0], [3.0, 4.0], [1.0, 2.0]])
+    for p, place in (
+        (2.0, ('vector_norm', 'kink', 5)),
+        (1.0, ('abs', 'kink', 10)),
+        (3.0, ('vector_norm', 'kink', 5)),
+    ):
+        distances = cdist(a, rows, p)
+        assert places(distances, {a: rows}) == [place]
+        (g,) = ad.Evaluator(ad.gradients(ad.sum(distances), [a])).run({a: rows})
+        assert g.isfinite().all()
+
+
+def test_products_have_no_places() -> None:
+    x = ad.Variable('x')
+    assert places(ad.registry()['prod'](x), {x: t([0.0, 0.0, 2.0])}) == []
+
+
+def test_extremes_at_positions() -> None:
+    x = ad.Variable('x')
+    index = torch.tensor([0, 0, 1, 1])
+    zeros = ad.constant(t([1.0, 0.0]))
+    for include, count in ((True, 2), (False, 1)):
+        y = ad.registry()['scatter_reduce'](zeros, 0, index, x, 'amax', include_self=include)
+        assert places(y, {x: t([1.0, 0.5, 3.0, 3.0])}) == [('scatter_reduce', 'tie', count)]
+
+
+def test_infinities_that_meet() -> None:
+    x = ad.Variable('x')
+    for name in ('logaddexp', 'logaddexp2'):
+        assert places(ad.registry()[name](x, t(-INF)), {x: t([-INF, 0.0])}) == [(name, 'tie', 1)]
+    found = ad.registry()['logcumsumexp'](x, 0)
+    assert places(found, {x: t([-INF, -INF, 0.0])}) == [('logcumsumexp', 'pole', 2)]
+
+
+def test_coordinates_at_entries() -> None:
+    image, grid = ad.Variable('image'), ad.Variable('grid')
+    y = ad.registry()['grid_sampler'](image, grid, 2, 0, 0, True)
+    at = {image: torch.ones(1, 1, 3, 3, dtype=torch.float64), grid: t([[[[0.0, 0.25]]]])}
+    assert places(y, at) == [('grid_sampler', 'kink', 1)]
