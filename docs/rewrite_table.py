@@ -1,9 +1,12 @@
 """Writes docs/rewrites.md, the table of every rewrite: ``python docs/rewrite_table.py``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from adjoint.execute.kernels.fused import FUSIONS, Fusion
 from adjoint.passes.marks import MARKS
 from adjoint.passes.pipeline import FAMILIES
+from adjoint.passes.rewrite import Rewrite
 
 TARGET = Path(__file__).parent / 'rewrites.md'
 
@@ -11,7 +14,15 @@ HEADER = """# The rewrites
 
 Generated from the rewrites by `python docs/rewrite_table.py`; a test keeps it up to date. What the classes of
 exactness mean, and which level takes which, stands in [the guide](guide/passes.md). Besides these, equal
-nodes become one (`sharing`), and what depends on no input is computed once (`folding`); both are bitwise.
+nodes become one, and what depends on no input is computed once (`folding`); both are bitwise. Products with
+one operand in common become one product, and sums of products too (`merging`); this is rounding.
+"""
+
+FUSED = """
+## Several ops as one kernel
+
+At the level `fast` a program calls one kernel for these, where nothing else needs what is computed between,
+and the tensors are real, of one dtype, and lie in memory in the order of their entries.
 """
 
 
@@ -25,13 +36,19 @@ def table() -> str:
     parts = [HEADER]
     for family in (*FAMILIES, MARKS):
         parts.append(f'\n## {family.name}\n\n{family.summary}\n')
-        parts.append('| rewrite | what it does | exactness | proven on |')
-        parts.append('| --- | --- | --- | --- |')
-        for each in family.rewrites:
-            examples = ', '.join(f'`{example}`' for example in each.examples)
-            cells = [f'`{each.name}`', cell(each.summary), str(each.exactness), cell(examples)]
-            parts.append(f'| {" | ".join(cells)} |')
+        parts += rows('rewrite', family.rewrites)
+    parts += [FUSED, *rows('kernel', FUSIONS)]
     return '\n'.join(parts) + '\n'
+
+
+def rows(kind: str, entries: Sequence[Rewrite | Fusion]) -> list[str]:
+    """Return the lines of one table."""
+    found = [f'| {kind} | what it does | exactness | proven on |', '| --- | --- | --- | --- |']
+    for each in entries:
+        examples = ', '.join(f'`{example}`' for example in each.examples)
+        cells = [f'`{each.name}`', cell(each.summary), str(each.exactness), cell(examples)]
+        found.append(f'| {" | ".join(cells)} |')
+    return found
 
 
 if __name__ == '__main__':

@@ -107,8 +107,6 @@ def _storages(value: Any) -> set[int] | None:
     """Return the memory that a value lies in; ``None`` where that cannot be told."""
     parts = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else (value,)
     try:
-        if value.__class__ is torch.Tensor:
-            return {value.untyped_storage()._cdata}  # noqa: SLF001 the identity of a storage
         return {x.untyped_storage()._cdata for x in parts if x is not None}  # noqa: SLF001 the identity of a storage
     except (AttributeError, NotImplementedError, RuntimeError):
         return None

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 __all__ = [
-    'DATA_POINTER', 'current_transform', 'dispatch_modes', 'is_autocast', 'memory_of', 'native',
-    'set_records',
+    'DATA_POINTER', 'current_transform', 'dispatch_modes', 'is_autocast', 'log_softmax_backward_kernel',
+    'memory_of', 'native', 'set_records', 'softmax_backward_kernel',
 ]  # fmt: skip
 
 _inner: Any = torch._C  # pyright: ignore[reportPrivateUsage] there is no public way to any of these
@@ -18,6 +18,11 @@ _inner: Any = torch._C  # pyright: ignore[reportPrivateUsage] there is no public
 is_autocast = _inner._is_any_autocast_enabled
 dispatch_modes = _inner._len_torch_dispatch_stack
 current_transform = _inner._functorch.maybe_current_level
+
+# The derivatives of a softmax and a log_softmax, which torch.nn.functional has no names for.
+_torch: Any = torch
+softmax_backward_kernel = _torch._softmax_backward_data
+log_softmax_backward_kernel = _torch._log_softmax_backward_data
 
 # Sets whether torch records for its autograd; a context manager would cost as much as a kernel.
 set_records = _inner._set_grad_enabled

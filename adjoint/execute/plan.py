@@ -67,7 +67,9 @@ class Plan:
         with torch.no_grad():
             results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
         plan, lines = self.written(made, facts)
-        return PlannedProgram(made, plan, lines, poison=self.poison), results
+        program = PlannedProgram(made, plan, lines, poison=self.poison)
+        # Kernels that take the place of several ops round in another way, from the first run on.
+        return program, program(values) if made.level == 'fast' else results
 
     def budgeted(self, task: Task, values: Sequence[torch.Tensor], prober: Prober) -> Budgeted:
         """Write a program that fits in the budget of the task, from the layouts of the values alone.

@@ -1,6 +1,7 @@
 """A plan as a Python program: its text, its code, and what a failure in it says."""
 
 import keyword
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import CodeType, FunctionType
 from typing import Any
@@ -26,15 +27,17 @@ class _Names:
     def __init__(self) -> None:
         self.bound: dict[str, object] = {}
         self._used: set[str] = {'values', 'program', 'poison', '_'}
+        self._counts: Counter[str] = Counter()
         self._of: dict[int, str] = {}
+        self._numbers: dict[tuple[object, ...], str] = {}
 
     def new(self, wanted: str) -> str:
         """Return a name that is not used yet: the wanted one, or one like it."""
-        name = wanted if wanted.isidentifier() and not keyword.iskeyword(wanted) else 'x'
-        count = 1
+        first = wanted if wanted.isidentifier() else 'x'
+        name = first if not keyword.iskeyword(first) else 'x'
         while name in self._used:
-            count += 1
-            name = f'{wanted if wanted.isidentifier() else "x"}_{count}'
+            self._counts[first] += 1
+            name = f'{first}_{self._counts[first] + 1}'
         self._used.add(name)
         return name
 
@@ -51,6 +54,16 @@ class _Names:
             self.bound[name] = value
         return name
 
+    def bind(self, value: object, hint: str) -> str:
+        """Return the text for what a line of the program is bound to: one name for equal numbers."""
+        if not isinstance(value, torch.Tensor) or value.ndim or value.is_meta:
+            return self.expression(value, hint)
+        key = value.dtype, value.device, repr(value.item())
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = self.expression(value, hint)
+        return found
+
 
 def _is_sizes(value: object) -> bool:
     return isinstance(value, tuple) and all(v.__class__ is int for v in value)  # pyright: ignore[reportUnknownVariableType] of anything
@@ -66,7 +79,7 @@ def _hint(value: object) -> str:
     owner = getattr(value, '__self__', None)
     if getattr(owner, 'compute', None) is not None:
         return str(owner.name)  # pyright: ignore[reportOptionalMemberAccess] the op whose method it is
-    return str(getattr(value, '__name__', ''))
+    return str(getattr(value, '__name__', '')).removesuffix('.default').replace('.', '_')
 
 
 class PlannedProgram:
@@ -125,7 +138,7 @@ class PlannedProgram:
         """Return one line of the program; gives its value a name."""
         step = line.step
         operands = [self._names.get(x, '_') for x in step.operands]
-        bound = {key: names.expression(value, key) for key, value in step.written.bound.items()}
+        bound = {key: names.bind(value, key) for key, value in step.written.bound.items()}
         if line.target is not None:
             bound['out'] = self._names[line.target]
         name = self._names[step.node] = names.new(f'v{i}')
@@ -148,7 +161,10 @@ class PlannedProgram:
             return
         step = self._lines[position].step
         scope: Mapping[str, Any] = {**self._bound, **trace.tb_frame.f_locals}
-        named = zip(step.node.inputs, (self._names.get(x) for x in step.operands), strict=True)
+        # Where several ops are one kernel, its operands are not the inputs of the node.
+        inputs = step.node.inputs
+        known = inputs if len(inputs) == len(step.operands) else step.operands
+        named = zip(known, (self._names.get(x) for x in step.operands), strict=True)
         error.add_note(circumstances(step.node, {x: scope[name] for x, name in named if name in scope}))
 
     @property

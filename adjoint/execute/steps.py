@@ -1,5 +1,6 @@
 """The steps of a plan: what is computed of a graph, as expressions, and which values share memory."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from adjoint.execute.aliases import Aliases
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Facts
 from adjoint.execute.kernels import contractions, elementwise, shapes
+from adjoint.execute.kernels.fused import fused
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
 
 __all__ = ['Step', 'Steps', 'steps_of']
@@ -36,7 +38,8 @@ class Step:
     written : Written
         The expression.
     operands : list of Node
-        The values that stand for the inputs of the node, in their order.
+        The values that stand for the inputs of the node, in their order; of several ops that are one kernel,
+        what that takes.
     uses : list of Node
         Those that the expression reads.
     """
@@ -85,7 +88,13 @@ def steps_of(task: Task, facts: Facts) -> Steps:
     held: dict[Node, object] = {}
     pinned = {*task.fed, *task.outputs}
     steps: list[Step] = []
+    uses = Counter(x for node in order for x in node.inputs) + Counter(task.outputs)
     for node in order:
+        one = fused(node, uses, facts.layouts) if task.level == 'fast' else None
+        if one is not None:
+            operands = [stands_for.get(x, x) for x in one.operands]
+            steps.append(_step(node, one.written, operands))
+            continue
         operands = [stands_for.get(x, x) for x in node.inputs]
         place = Place(
             node,

@@ -27,4 +27,4 @@ def typed(task: Task, values: Sequence[torch.Tensor]) -> Task:
     if task.level == 'none':
         return Task(tuple(nodes), fed)
     outputs = optimize(nodes, task.level, final=True)
-    return Task(tuple(outputs), fed, copied=newly_shared(nodes, outputs, fed, fed))
+    return Task(tuple(outputs), fed, task.level, copied=newly_shared(nodes, outputs, fed, fed))

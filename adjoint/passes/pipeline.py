@@ -20,6 +20,7 @@ from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
+from adjoint.passes.merging import merged
 from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
 from adjoint.passes.simplify import SIMPLIFY
@@ -213,7 +214,9 @@ def _run(
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
         if feed is not None:
-            bitwise = all(by.exactness.kind == 'bitwise' for by in walked.made_by.values())
+            bitwise = each.run is not merged and all(
+                by.exactness.kind == 'bitwise' for by in walked.made_by.values()
+            )
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
         nodes = walked.nodes
         yield Step(each.name, nodes, walked.applied, walked.merged, walked.made_by)
@@ -237,8 +240,9 @@ def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
             found.append(
                 _Pass('+'.join(f.name for f in together if f.table(kinds)), Walk(table, shares=True).run)
             )
-    # Any walk merges; one for itself is needed where there is no other.
-    return [*(found[1:] or found), _Pass('folding', folded)]
+    # Any walk merges equal nodes; one for itself is needed where there is no other.
+    found = [*(found[1:] or found), _Pass('folding', folded)]
+    return [*found, _Pass('merging', merged)] if 'rounding' in kinds else found
 
 
 def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: AbstractSet[Node]) -> None:
