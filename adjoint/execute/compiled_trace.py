@@ -1,6 +1,7 @@
 """Which nodes can be written as calls of ATen, and what they are written as."""
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,9 @@ __all__ = ['Probe', 'traced']
 
 # A node that makes more calls than this, such as a loop, is run as it is: written out, it would be too long.
 _MOST_CALLS = 200
+
+# While one thread traces, torch has methods of classes replaced, for all threads.
+_tracing = RLock()
 
 
 class _TooLong(Exception):
@@ -63,7 +67,7 @@ class Probe:
         if not node.op.shareable and node.op is not alias:
             return None
         try:
-            with torch.no_grad(), self.mode, _Counted():
+            with _tracing, torch.no_grad(), self.mode, _Counted():
                 found = _pure(lambda *xs: node.op.compute(node, list(xs)))(*operands)
         except Exception:  # noqa: BLE001 whatever it is: the node is run as it is
             return None
@@ -98,7 +102,7 @@ def traced(task: Task, inputs: Sequence[torch.Tensor], mode: FakeTensorMode) -> 
     def run(*values: torch.Tensor) -> list[torch.Tensor]:
         return schedule.run(values)
 
-    with torch.no_grad(), mode:
+    with _tracing, torch.no_grad(), mode:
         return make_fx(_pure(run))(*inputs)
 
 

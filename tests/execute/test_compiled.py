@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ import pytest
 import torch
 
 import adjoint as ad
+import adjoint.execute.compiled
 from adjoint.execute.auto import Auto
 from adjoint.execute.compiled import Compiled
-from adjoint.execute.compiled_service import Service
+from adjoint.execute.compiled_service import CompilerError, Service
 from adjoint.execute.compiled_store import Store
 from adjoint.ops.random import drawn_normal
 from adjoint.ops.scatter import masked_select
@@ -23,6 +26,10 @@ from adjoint.train.rules import Adam
 from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
 from tests.execute.random_graphs import echo, window
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get('CXX', 'g++')) is None, reason='needs a compiler of C++'
+)
 
 OPS = (
     'div', 'pow', 'maximum', 'where', 'clamp', 'exp', 'relu', 'sum', 'amax', 'softmax', 'layernorm', 'matmul',
@@ -265,3 +272,33 @@ def test_training_step_is_one_program(compiled: Compiled) -> None:
             feed = step.feed({x: inputs}, own, descent.state, 0.01)
             assert step.evaluator.state(feed).endswith('in 1 program')
     torch.testing.assert_close(runs['compiled'], runs['reference'], rtol=1e-5, atol=1e-6)
+
+
+def test_threads_that_trace_at_once_trace_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def loaded(module: torch.fx.GraphModule, *_: object) -> None:
+        asked.append(len(module.graph.nodes))
+        msg = 'not now'
+        raise CompilerError(msg)
+
+    monkeypatch.setattr(adjoint.execute.compiled, 'loaded', loaded)
+    x = ad.Variable('x')
+    y = ad.sum(ad.exp(ad.sin(x) * x) + 3)
+    nodes = [y, *ad.gradients(y, [x])]
+    value = torch.linspace(0, 1, 7)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [
+            threading.Thread(target=lambda: ad.Evaluator(nodes, executor=Compiled()).run({x: value}))
+            for _ in range(24)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert len(asked) == len(threads)
+    assert len(set(asked)) == 1
