@@ -83,6 +83,9 @@ seeds: $(STAMP) ## Train with five seeds: mean test accuracy and its spread
 loops: $(STAMP) ## What the derivative of a loop of 100,000 steps keeps and computes again
 	$(BIN)/python benchmarks/loop_memory.py $(ARGS)
 
+memory: $(STAMP) ## Compare the memory told before a run with what it takes, and time with memory budgets
+	$(BIN)/python -m benchmarks.memory $(ARGS)
+
 scale: $(STAMP) ## Measure how planning grows with the graph, and what a call of a plan costs
 	$(BIN)/python -m benchmarks.scale $(ARGS)
 

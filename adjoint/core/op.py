@@ -90,6 +90,10 @@ class Op:
     # Where its derivative is a choice, or infinite.
     kinks: ClassVar[tuple[Kink, ...]] = ()
 
+    # Of a loop whose cost is so much for each step: how many it takes at once, so that what it takes for
+    # one number of them tells what it takes of that many more.
+    period: ClassVar[int | None] = None
+
     # Whether it may leave entries of an operand out, so that their cotangents are known to be zero.
     drops: ClassVar[bool] = False
 
@@ -246,6 +250,25 @@ class Op:
             are used and anything in the others. The default is the node itself.
         """
         return node
+
+    def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
+        """Return a loop as one of another number of steps; only of ops with a ``period``.
+
+        Parameters
+        ----------
+        node : Node
+            The loop.
+        steps : int
+            How many steps it is to have.
+
+        Returns
+        -------
+        node : Node
+            The same loop, but for its length.
+        sequences : sequence of int
+            The positions of the operands of which each step takes a slice.
+        """
+        return node, ()
 
     def commutes(self, node: Node) -> bool:
         """Return whether the operands of a node can be exchanged without changing a bit of its value."""

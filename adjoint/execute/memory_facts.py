@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -14,9 +14,10 @@ from adjoint.execute.cost import Cost
 from adjoint.execute.cost_meter import Look, Prober, Seen, frozen
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Fact, Facts, layout_of
+from adjoint.ops.body import Body
 from adjoint.ops.creation import Constant
 
-__all__ = ['Foreseen', 'assumed', 'foreseen']
+__all__ = ['Foreseen', 'assumed', 'foreseen', 'of_loop']
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,72 @@ def _is_as_known(node: Node, fact: Fact) -> bool:
 
 def _seen(node: Node, looks: Sequence[Look], prober: Prober) -> Seen | None:
     """Run a node; ``None`` where that takes data."""
+    try:
+        return of_loop(node, looks, prober) or _of_node(node, looks, prober)
+    except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
+        return None
 
+
+def _of_node(node: Node, looks: Sequence[Look | None], prober: Prober) -> Seen:
     def run(values: Sequence[Any]) -> Any:
         return node.op.compute(node, list(values))
 
-    try:
-        return prober.seen((node.op, frozen(node.attrs)), run, looks)
-    except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
+    return prober.seen((node.op, frozen(node.attrs)), run, looks)
+
+
+def of_loop(node: Node, looks: Sequence[Look | None], prober: Prober) -> Seen | None:
+    """Return what a run of a long loop would show, from runs of few steps; ``None`` for all else."""
+    period = node.op.period
+    steps = None if period is None else _length(node, looks)
+    if period is None or steps is None or steps <= 3 * period:
         return None
+    few = steps % period + period
+    found: list[Seen] = []
+    for count in (few, few + period):
+        shorter, sequences = node.op.shortened(node, count)
+        cut = [_cut(look, count) if i in sequences else look for i, look in enumerate(looks)]
+        found.append(_of_node(shorter, cut, prober))
+    first, second = found
+    peak, flops, moved, calls, *fresh = _further(first, second, (steps - few) // period)
+    look = _longer(first.look, second.look, steps)
+    return Seen(look, second.places, tuple(fresh), peak, Cost(flops, moved, calls))
+
+
+def _length(node: Node, looks: Sequence[Look | None]) -> int | None:
+    """Return the number of steps, where that does not depend on the data."""
+    body: Body = node.attrs['body']
+    if len(looks) > len(body.inputs):  # the last one counts the steps
+        return None
+    _, sequences = node.op.shortened(node, 1)
+    lengths = {look.shape[0] for i in sequences if isinstance(look := looks[i], Fact)}
+    return lengths.pop() if len(lengths) == 1 else node.attrs['length']
+
+
+def _cut(look: Look | None, steps: int) -> Look | None:
+    return look._replace(shape=(steps, *look.shape[1:])) if isinstance(look, Fact) else look
+
+
+def _numbers(seen: Seen) -> list[int]:
+    return [seen.peak, *seen.cost, *seen.fresh]
+
+
+def _further(first: Seen, second: Seen, steps: int) -> list[int]:
+    """Return the numbers of a loop, so many periods longer than the first; the second is one longer."""
+    pairs = zip(_numbers(first), _numbers(second), strict=True)
+    return [a + steps * (b - a) for a, b in pairs]
+
+
+def _longer(first: Look, second: Look, steps: int) -> Look:
+    """Return the layout for a number of steps, where it depends on it."""
+    if isinstance(first, Fact):
+        assert isinstance(second, Fact)  # noqa: S101 of the same node
+        if first.shape == second.shape:
+            return first
+        pairs = zip(first.shape, second.shape, strict=True)
+        return second._replace(shape=tuple(a if a == b else steps for a, b in pairs))
+    pairs = zip(first, cast('tuple[Fact | None, ...]', second), strict=True)
+    longer = (None if a is None or b is None else _longer(a, b, steps) for a, b in pairs)
+    return cast('tuple[Fact | None, ...]', tuple(longer))
 
 
 def assumed(node: Node) -> Seen:

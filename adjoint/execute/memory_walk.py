@@ -8,7 +8,7 @@ from adjoint.execute.cost_meter import Look, Prober, Seen, frozen
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Fact, layout_of
 from adjoint.execute.memory import Alive, Memory, Moment
-from adjoint.execute.memory_facts import Foreseen, assumed
+from adjoint.execute.memory_facts import Foreseen, assumed, of_loop
 from adjoint.execute.reuse import Line
 from adjoint.execute.steps import Step, Steps
 
@@ -42,7 +42,9 @@ def seen_of(step: Step, text: str, looks: Sequence[Look | None], prober: Prober)
         return eval(written, dict(bound), dict(zip(names, values, strict=True)))  # noqa: S307 a line of a program
 
     try:
-        return prober.seen((written, frozen(bound)), run, looks)
+        is_written = step.written.is_known
+        loop = None if is_written else of_loop(step.node, looks, prober)
+        return loop or prober.seen((written, frozen(bound)), run, looks)
     except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
         return None
 

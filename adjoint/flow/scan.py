@@ -21,7 +21,7 @@ from adjoint.flow.batching import (
     together,
 )
 from adjoint.flow.holder import Holder, common_type
-from adjoint.flow.stacks import Slices, Stacks
+from adjoint.flow.stacks import CHUNK, Slices, Stacks
 from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
@@ -49,6 +49,8 @@ class Scan(Holder):
     The loop gives them as further results, which a run computes only where they are used. What else a step
     computed is computed again in its pullback.
     """
+
+    period = CHUNK
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         own = operands_of(node, input_values)
@@ -134,6 +136,12 @@ class Scan(Holder):
         )
         found = scanned(step, operands, **options_of(node))[: self.outputs]
         return together(results_of_batch(found, len(first), reached, like))
+
+    def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
+        own = operands_of(node, range(len(node.inputs)))
+        attrs = {**node.attrs, 'length': steps}
+        made = Node.restored(node.inputs, self, attrs, node.given_name, node.site, None)
+        return made, own.sequences
 
     def describe(self, node: Node, operands: Sequence[str]) -> str:
         """Return ``scan(init, xs, reverse=True)``: with what steers the loop, where it is not as usual."""

@@ -11,10 +11,10 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 from adjoint.ops.creation import Variable
 
-__all__ = ['Slices', 'Stacks', 'retyped']
+__all__ = ['CHUNK', 'Slices', 'Stacks', 'retyped']
 
 # So many steps are taken apart, or put together, at once.
-_CHUNK = 32
+CHUNK = 32
 
 
 class Slices:
@@ -29,13 +29,13 @@ class Slices:
     def __init__(self, sequences: Sequence[torch.Tensor]) -> None:
         self._sequences = sequences
         self._chunk = -1
-        self._slices: Sequence[tuple[torch.Tensor, ...]] = [()] * _CHUNK
+        self._slices: Sequence[tuple[torch.Tensor, ...]] = [()] * CHUNK
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
-        chunk, within = divmod(step, _CHUNK)
+        chunk, within = divmod(step, CHUNK)
         if chunk != self._chunk and self._sequences:
-            start = chunk * _CHUNK
-            parts = [x[start : start + _CHUNK].unbind() for x in self._sequences]
+            start = chunk * CHUNK
+            parts = [x[start : start + CHUNK].unbind() for x in self._sequences]
             self._slices = list(zip(*parts, strict=False))  # what is longer has more than is used
             self._chunk = chunk
         return self._slices[within]
@@ -66,7 +66,7 @@ class Stacks:
         """Keep the results of the next step."""
         if results:
             self._recent.append(results)
-            if len(self._recent) == _CHUNK or self._done + len(self._recent) == self._steps:
+            if len(self._recent) == CHUNK or self._done + len(self._recent) == self._steps:
                 self._stack()
 
     def _stack(self) -> None:

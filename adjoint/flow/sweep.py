@@ -42,6 +42,8 @@ class CheckpointedScan(Scan):
     logarithm of the length.
     """
 
+    period = None  # what is kept grows slower than the number of steps
+
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
         body: Body = node.attrs['body']
         backward = Backward.of(node, parts(node, output_grad))
@@ -65,6 +67,8 @@ class Sweep(Scan):
     steps are run again that this allows. The pushforward is of the same kind. The pullback goes through the
     two loops apart, so that a reverse mode of a reverse mode keeps all states.
     """
+
+    period = None  # what is kept grows slower than the number of steps
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> Any:
         own, start = _apart(node, input_values)

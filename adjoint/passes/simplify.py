@@ -9,8 +9,9 @@ import torch
 
 from adjoint.core.node import Node
 from adjoint.ops.arithmetic import abs_, add, div, mul, neg, pow_, sub
+from adjoint.ops.contraction import matmul
 from adjoint.ops.linear import broadcast_to
-from adjoint.ops.ranges import full
+from adjoint.ops.ranges import eye, full
 from adjoint.ops.select import maximum, minimum, where
 from adjoint.ops.shape import reshape
 from adjoint.passes.facts import constant_of, dtype_of, is_real, shape_of
@@ -200,12 +201,25 @@ def broadcast_left_out(y: Node) -> Node | None:
     return None
 
 
+@rewrite(
+    matmul,
+    exactness=except_where('an entry is infinite or nan, or is -0.0, which becomes 0.0'),
+    examples=['x @ eye(4, dtype=torch.float64)', 'eye(4, dtype=torch.float64) @ A'],
+)
+def times_identity(y: Node) -> Node | None:
+    """``x @ eye(n)`` and ``eye(n) @ x`` are ``x``, for real ``x``."""
+    for x, other in (y.inputs, y.inputs[::-1]):
+        if other.op is eye and other.attrs['n'] == other.attrs['m'] and _alike(y, x):
+            return x
+    return None
+
+
 SIMPLIFY = Family(
     'simplify',
     'Arithmetic that changes nothing is left out.',
     (
         times_one, times_minus_one, over_one, minus_zero, plus_zero, double_minus, signs_joined,
         minus_of_multiple, signs_cancelled, abs_of_signed, larger_of_equal, equal_branches,
-        filled_in_shape, filled_as_number, broadcast_left_out,
+        filled_in_shape, filled_as_number, broadcast_left_out, times_identity,
     ),
 )  # fmt: skip

@@ -234,6 +234,15 @@ def test_over_gives_the_run_as_a_function_of_values_in_order() -> None:
         ad.Evaluator([x - y]).over([x])
 
 
+def test_equal_numbers_have_one_name_and_others_their_own() -> None:
+    x = ad.Variable('x')
+    y = ad.sin(x * 0.5) + ad.cos(x) * 0.5 - ad.tanh(x) * 0.25 + x * -0.0 + x * 0.0
+    text = ad.Evaluator([y]).program({x: torch.ones(3)})
+    numbers = [line.partition(' = ')[2] for line in text.splitlines() if line.startswith('c')]
+    assert numbers == ['tensor(0.5000)', 'tensor(0.2500)', 'tensor(-0.)', 'tensor(0.)']
+    assert_agrees([y], {x: torch.randn(3)})
+
+
 def test_an_unknown_executor_is_refused() -> None:
     with pytest.raises(ValueError, match=r"an executor is one of .*plan, reference; got 'fast'"):
         ad.Evaluator([ad.Variable('x')], executor='fast')

@@ -175,3 +175,15 @@ def test_bodies_are_rewritten_and_stabilised():
     value, slope = ad.value_and_grad(lambda c, xs: ad.scan(step, c, xs)[1].sum(), 1)(start, xs)
     assert value.item() == 1000.5 + 999.5 + 1001.5
     assert slope.tolist() == [3, 2, 1]
+
+
+def test_a_product_with_an_identity_is_left_out_where_that_level_is_asked_for() -> None:
+    x, v = ad.Variable('x', (3, 3), torch.float64), ad.Variable('v', (3,), torch.float64)
+    unit = ad.registry()['eye'](3, dtype=torch.float64)
+    assert ad.optimize([x @ unit, unit @ x, unit @ v, v @ unit], 'fast') == [x, x, v, v]
+    # A product with zeros is nan where an entry is infinite.
+    assert ad.optimize([x @ unit])[0] is not x
+    # A batch has another shape, and a rectangle is no identity.
+    wide = x @ ad.registry()['eye'](3, 4, dtype=torch.float64)
+    assert ad.optimize([wide], 'fast')[0].op.name == 'matmul'
+    assert ad.optimize([x.to(torch.float32) @ ad.registry()['eye'](3)], 'fast')[0].op.name == 'cast'
