@@ -26,6 +26,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 import adjoint as ad
 from adjoint.execute.evaluator import EXECUTORS
+from adjoint.passes.pipeline import Level
 from benchmarks.peak import measured_peak
 from benchmarks.report import Row, write
 from benchmarks.workloads import ALL, Workload
@@ -50,10 +51,12 @@ class Options:
 # -- the competitors ------------------------------------------------------------------------------
 
 
-def ours(workload: Workload, given: Sequence[torch.Tensor], executor: str) -> Competitor:
+def ours(
+    workload: Workload, given: Sequence[torch.Tensor], executor: str, level: Level = 'bitwise'
+) -> Competitor:
     """Return our run of a workload."""
     variables, nodes = workload.nodes(given)
-    run = ad.Evaluator(nodes, executor=executor).over(variables)
+    run = ad.Evaluator(nodes, executor=executor, optimize=level).over(variables)
     return lambda *values: run(values)
 
 
@@ -79,9 +82,10 @@ def competitors(
         by_hand = workload.by_hand
         found['by hand'] = lambda: torch.no_grad()(by_hand)
     found |= {name: partial(ours, workload, given, name) for name in ('reference', 'plan')}
+    found['plan, fast'] = partial(ours, workload, given, 'plan', 'fast')
     if options.with_compilers:
         if 'compiled' in EXECUTORS:
-            found['compiled'] = partial(ours, workload, given, 'compiled')
+            found['compiled'] = partial(ours, workload, given, 'compiled', 'fast')
         found['torch.compile'] = lambda: torch.compile(workload.functional())
         found['one graph'] = partial(one_graph, workload, given)
         if importlib.util.find_spec('jax'):

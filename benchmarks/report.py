@@ -83,7 +83,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     axes = figure.subplots()
     for k, name in enumerate(names):
         places = [i for i, row in enumerate(rows) if name in row.seconds]
-        is_ours = name in {'reference', 'plan', 'compiled'}
+        is_ours = name in {'reference', 'plan', 'plan, fast', 'compiled'}
         axes.scatter(
             [rows[i].ratios()[name] for i in places],
             places,
