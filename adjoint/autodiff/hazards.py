@@ -48,7 +48,11 @@ class Hazards:
 
     def far(self, node: Node) -> bool:
         """Whether a partial of the node, or of any other behind it, may be infinite or nan."""
-        return node in self._found('far', self._behind)
+        return node in self._found('far', lambda: self._behind(self.is_hazard))
+
+    def far_for_sure(self, node: Node) -> bool:
+        """The same, if the data that a run is given are finite: poles, and constants that are not."""
+        return node in self._found('far for sure', lambda: self._behind(self._is_sure_hazard))
 
     def ahead(self, node: Node) -> bool:
         """Whether a node that depends on this one may have an infinite partial."""
@@ -56,7 +60,7 @@ class Hazards:
 
     def is_suspect(self, node: Node) -> bool:
         """Whether the value may hold what is not finite: data with holes, or the value at a pole."""
-        return node in self._found('suspect', self._suspects)
+        return node in self._found('suspect', lambda: self._suspects(is_fed_suspect=True))
 
     def _found(self, name: str, find: Callable[[], set[Node]]) -> set[Node]:
         found = self._cache.get(name)
@@ -73,12 +77,12 @@ class Hazards:
                     found.add(node)
         return found
 
-    def _behind(self) -> set[Node]:
+    def _behind(self, is_hazard: Callable[[Node], bool]) -> set[Node]:
         found: set[Node] = set()
         for node in self._order:
             if node in self._depends:
                 inside = [x for x in node.inputs if x in self._depends]
-                if inside and (self.is_hazard(node) or not found.isdisjoint(inside)):
+                if inside and (is_hazard(node) or not found.isdisjoint(inside)):
                     found.add(node)
         return found
 
@@ -95,11 +99,17 @@ class Hazards:
             return True
         return not _is_affine(node) and any(self.is_suspect(x) for x in (node, *node.inputs))
 
-    def _suspects(self) -> set[Node]:
+    def _is_sure_hazard(self, node: Node) -> bool:
+        if has_pole(node):
+            return True
+        sure = self._found('sure suspect', lambda: self._suspects(is_fed_suspect=False))
+        return not _is_affine(node) and not sure.isdisjoint((node, *node.inputs))
+
+    def _suspects(self, *, is_fed_suspect: bool) -> set[Node]:
         found: set[Node] = set()
         for node in self._order:
             if node.op is placeholder:
-                suspect = node not in self._wanted
+                suspect = is_fed_suspect and node not in self._wanted
             elif node.op is constant:
                 suspect = not bool(torch.isfinite(node.constant).all())
             else:

@@ -64,7 +64,9 @@ class Cotangents(Zeros):
                 c if c is None or mask is None else self._settled(Masked(c, mask), x)
                 for x, c, mask in zip(node.inputs, found, masks, strict=True)
             ]
-        if not any(self.hazards.far(x) for x in node.inputs):
+        # Who writes `where` may have holes in the data in mind. Who takes a part of a value, such as the
+        # first token of each sequence, has not: it would cost masks through whole models.
+        if not any(self.hazards.far_for_sure(x) for x in node.inputs):
             return [*found]
         return self._known(node, found, node.op.needs(node, None))
 
