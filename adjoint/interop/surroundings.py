@@ -112,7 +112,7 @@ def _without_packing(enter: Callable[[Any], None], recorder: Recorder) -> Callab
     """Return how hooks on saved tensors are entered: only those of torch itself, which keep values."""
 
     def entered(hooks: Any) -> None:
-        kind: type[Any] = type(hooks)
+        kind: Any = hooks.__class__
         is_general = kind is torch.autograd.graph.saved_tensors_hooks
         if is_general or not kind.__module__.startswith('torch.'):
             what = f'{kind.__qualname__} (hooks on saved tensors)'
