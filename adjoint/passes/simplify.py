@@ -127,7 +127,7 @@ def larger_of_equal(y: Node) -> Node | None:
 @rewrite(where, exactness=BITWISE, examples=['where(mask, x, x)', 'where(mask, row, row)'])
 def equal_branches(y: Node) -> Node | None:
     """``where(condition, a, a)`` is ``a``, broadcast."""
-    if len(y.inputs) == 2 or y.inputs[-1] is not y.inputs[-2]:  # noqa: PLR2004 the condition and one tensor
+    if len(y.inputs) != 3 or y.inputs[-1] is not y.inputs[-2]:  # noqa: PLR2004 the condition and two tensors
         return None
     a, shape = y.inputs[-1], shape_of(y)
     if shape is None or shape_of(a) is None:

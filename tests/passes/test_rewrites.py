@@ -6,7 +6,7 @@ import torch
 import adjoint as ad
 from adjoint.core.tensor_type import TensorType
 from adjoint.passes.marks import MARKS
-from adjoint.passes.pipeline import FAMILIES, optimize
+from adjoint.passes.pipeline import FAMILIES, Level, optimize
 from adjoint.passes.rewrite import Family, Rewrite
 from adjoint.passes.specialize import specialized
 from adjoint.passes.walk import rewritten
@@ -78,3 +78,14 @@ def test_levels_take_what_they_say():
         'default': [True, True, False, False],
         'fast': [True, True, True, True],
     }
+
+
+@pytest.mark.parametrize('level', ['none', 'bitwise', 'default', 'fast'])
+def test_choice_between_numbers_has_one_operand(level: Level):
+    x = ad.Variable('x', (3,), torch.float64)
+    y = ad.where(x > 0, 0.0, 2.0) * x
+    (value, g) = ad.Evaluator([y, *ad.gradients(ad.sum(y), [x])], optimize=level).run(
+        {x: torch.tensor([1.0, -1.0, 2.0], dtype=torch.float64)}
+    )
+    assert value.tolist() == [0.0, -2.0, 0.0]
+    assert g.tolist() == [0.0, 2.0, 0.0]
