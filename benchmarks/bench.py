@@ -219,11 +219,17 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2, help='of torch (default 2)')
     parser.add_argument('--compile', action='store_true', help='all compilers too, which take minutes')
     parser.add_argument('--apart', action='store_true', help='each competitor in a process of its own')
+    parser.add_argument('--name', default='bench', help='of the files in benchmarks/results')
     given = parser.parse_args()
     options = Options(given.rounds, given.budget, given.threads, given.compile, given.competitors)
     measure = measured_apart if given.apart else measured
     chosen = [w for w in ALL if not given.only or w.name in given.only]
-    write([measure(w, options) for w in track(chosen, 'measuring')], options.threads, is_apart=given.apart)
+    write(
+        [measure(w, options) for w in track(chosen, 'measuring')],
+        options.threads,
+        given.name,
+        is_apart=given.apart,
+    )
 
 
 if __name__ == '__main__':

@@ -105,7 +105,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     aside.replace(path)
 
 
-def write(rows: Sequence[Row], threads: int, *, is_apart: bool) -> None:
+def write(rows: Sequence[Row], threads: int, name: str, *, is_apart: bool) -> None:
     """Print the tables, and write them, the figures and the picture."""
     RESULTS.mkdir(exist_ok=True)
     console = Console(record=True, width=190)
@@ -114,9 +114,9 @@ def write(rows: Sequence[Row], threads: int, *, is_apart: bool) -> None:
     console.print(_table('seconds from the function to the first result', rows, _firsts))
     console.print(_table('peak memory of a run, MiB', rows, _peaks))
     for row in rows:
-        for name, why in row.refused.items():
-            console.print(f'{row.workload} {name}: {why}')
-    name = 'bench_apart' if is_apart else 'bench'
+        for competitor, why in row.refused.items():
+            console.print(f'{row.workload} {competitor}: {why}')
+    name = f'{name}_apart' if is_apart else name
     about = {'threads': threads, 'torch': torch.__version__}
     for end, text in (
         ('txt', console.export_text()),
