@@ -1,10 +1,13 @@
 """Results that lie in memory of their own, and would share it after rewrites."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import torch
 
 from adjoint.core.node import Node
-from adjoint.core.order import topological_sort
 from adjoint.execute.aliases import Aliases
+from adjoint.execute.internals import memory_of
 from adjoint.ops.contraction import Multilinear
 from adjoint.ops.creation import constant
 from adjoint.ops.elementwise import Elementwise
@@ -12,7 +15,7 @@ from adjoint.ops.reduction import Reduction
 
 __all__ = ['newly_shared']
 
-# Ops whose value never lies in the memory of an operand; any other may be a view.
+# Ops whose value never lies in the memory of an operand, and need not be asked.
 _FRESH = (Elementwise, Multilinear, Reduction)
 
 
@@ -48,11 +51,42 @@ def newly_shared(
 
 
 def _memory(outputs: Sequence[Node], given: set[Node]) -> tuple[Aliases, set[Node]]:
-    """Return which values may lie in one memory, and the sets with memory that is not the run's own."""
-    aliases = Aliases()
-    order = topological_sort(outputs, behind=given)
-    for node in order:
-        if node not in given and not isinstance(node.op, _FRESH):
-            for x in node.inputs:
-                aliases.join(node, x)
-    return aliases, {aliases.of(node) for node in order if node in given or node.op is constant}
+    """Return which values lie in the memory of which, and the sets with memory that is not the run's own.
+
+    Only of what the outputs lie in: what else shares memory does not get out of the run.
+    """
+    aliases, foreign = Aliases(), set[Node]()
+    seen, waiting = set[Node](), list(outputs)
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in given or node.op is constant:
+            foreign.add(node)
+            continue
+        for i in _positions(node):
+            aliases.join(node, node.inputs[i])
+            waiting.append(node.inputs[i])
+    return aliases, {aliases.of(node) for node in foreign}
+
+
+def _positions(node: Node) -> tuple[int, ...]:
+    """Return the operands whose memory the value lies in, as its op shows without data; else all of them."""
+    if isinstance(node.op, _FRESH):
+        return ()
+    everywhere = tuple(range(len(node.inputs)))
+    types = [x.type for x in node.inputs]
+    if not node.op.shareable or not all(t is not None and t.is_static for t in types):
+        return everywhere
+    try:
+        with torch.no_grad():
+            operands = [
+                torch.empty(cast('Any', t).shape, dtype=cast('Any', t).dtype, device='meta') for t in types
+            ]
+            value: Any = node.op.compute(node, operands)
+            parts: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+            homes = {memory_of(part) for part in parts if part is not None}
+    except Exception:  # noqa: BLE001 an op that needs the data, or a device, says so in many ways
+        return everywhere
+    return tuple(i for i, x in enumerate(operands) if memory_of(x) in homes)

@@ -8,6 +8,7 @@ import torch
 from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.execute.budget import Budgeted
+from adjoint.execute.executor import with_copies
 from adjoint.execute.facts import Fact, Facts
 from adjoint.execute.feed import circumstances
 from adjoint.execute.reuse import Line
@@ -29,10 +30,7 @@ def checked_run(found: Budgeted, values: Sequence[torch.Tensor]) -> list[torch.T
     with torch.no_grad():
         for line in found.lines:
             _take(found, line, scope)
-    results = [scope[x] for x in found.plan.outputs]
-    for i in found.task.copied:
-        results[i] = results[i].clone()
-    return results
+    return with_copies([scope[x] for x in found.plan.outputs], found.task.copied)
 
 
 def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:

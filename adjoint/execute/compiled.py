@@ -16,7 +16,7 @@ from adjoint.execute.compiled_program import CompiledPart, CompiledProgram, Piec
 from adjoint.execute.compiled_service import CompilerError, Service
 from adjoint.execute.compiled_store import Store
 from adjoint.execute.compiled_trace import traced
-from adjoint.execute.executor import Program, Task
+from adjoint.execute.executor import Program, Task, with_copies
 from adjoint.execute.internals import set_records
 from adjoint.execute.plan import Plan
 from adjoint.execute.reference import Schedule
@@ -72,8 +72,8 @@ class Compiled:
             return self.kept.prepare(task, values, sizes)
         division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)
         pieces = [self._piece(part, division) for part in division.parts()]
-        results = [division.values[node] for node in made.outputs]
-        if not any(piece.is_compiled for piece in pieces) and len(pieces) == 1:
+        results = with_copies([division.values[node] for node in made.outputs], made.copied)
+        if not any(piece.is_compiled for piece in pieces) and len(pieces) == 1 and not made.copied:
             (piece,) = pieces
             if piece.part.task.fed == made.fed and piece.part.task.outputs == made.outputs:
                 return piece.program, results

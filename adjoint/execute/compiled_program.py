@@ -11,7 +11,7 @@ from adjoint.core.node import Node
 from adjoint.execute.compiled_check import lies_as
 from adjoint.execute.compiled_division import Part
 from adjoint.execute.compiled_load import Call, Layout
-from adjoint.execute.executor import Program, Task
+from adjoint.execute.executor import Program, Task, with_copies
 from adjoint.execute.internals import set_records
 from adjoint.execute.reference import Schedule
 
@@ -55,10 +55,7 @@ class CompiledPart:
 
     def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run it, where nothing is recorded."""
-        results = list(self.call([plain(x) if x.is_neg() else x for x in values]))
-        for i in self.copied:
-            results[i] = results[i].clone()
-        return results
+        return with_copies(list(self.call([plain(x) if x.is_neg() else x for x in values])), self.copied)
 
     @property
     def source(self) -> str:
@@ -108,13 +105,14 @@ class CompiledProgram:
             for piece in pieces
         ]
         self._returned = [place[node] for node in made.outputs]
+        self._copied = made.copied
         self._dying = _dying([takes for _, takes, _ in self._steps], self._returned, len(made.fed))
         # All of it is one compiled program that takes the values as they come.
         self._whole: Program | None = None
         if len(pieces) == 1 and not held:
             (program, takes, checks), count = self._steps[0], len(made.fed)
             is_all = takes == [*range(count)] and self._returned == [*range(count, len(place))]
-            self._whole = program if is_all and not checks else None
+            self._whole = program if is_all and not checks and not made.copied else None
 
     def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run the parts; nothing is recorded for torch's autograd."""
@@ -136,7 +134,8 @@ class CompiledProgram:
             for i in dying:
                 places[i] = None
             places += program(given)
-        return [places[i] for i in self._returned]  # pyright: ignore[reportReturnType] results never die
+        results: list[torch.Tensor] = [places[i] for i in self._returned]  # pyright: ignore[reportAssignmentType] results never die
+        return with_copies(results, self._copied)
 
     @property
     def state(self) -> str:

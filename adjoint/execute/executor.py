@@ -1,6 +1,6 @@
 """What an executor is: it makes the program that computes some nodes from values of one signature."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +9,7 @@ import torch
 from adjoint.core.node import Node
 from adjoint.passes.pipeline import Level
 
-__all__ = ['Executor', 'Program', 'Task']
+__all__ = ['Executor', 'Program', 'Task', 'with_copies']
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,13 @@ class Task:
     level: Level = 'none'
     copied: tuple[int, ...] = ()
     budget: int | None = None
+
+
+def with_copies(results: list[torch.Tensor], copied: Iterable[int]) -> list[torch.Tensor]:
+    """Return results of which those at some positions are copies."""
+    for i in copied:
+        results[i] = results[i].clone()
+    return results
 
 
 class Program(Protocol):

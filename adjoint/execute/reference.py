@@ -8,7 +8,7 @@ import torch
 from adjoint.core.errors import AdjointError
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
-from adjoint.execute.executor import Program, Task
+from adjoint.execute.executor import Program, Task, with_copies
 from adjoint.execute.feed import circumstances
 from adjoint.ops.several import restricted
 
@@ -91,10 +91,7 @@ class Schedule:
             if node is not None and stand is not None and not isinstance(error, AdjointError):
                 error.add_note(circumstances(node, {x: known[x] for x in stand.inputs if x in known}))
             raise
-        results = [known[node] for node in self._task.outputs]
-        for i in self._task.copied:
-            results[i] = results[i].clone()
-        return results
+        return with_copies([known[node] for node in self._task.outputs], self._task.copied)
 
     @property
     def source(self) -> str:
