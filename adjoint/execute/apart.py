@@ -85,7 +85,7 @@ def _positions(node: Node) -> tuple[int, ...]:
                 torch.empty(cast('Any', t).shape, dtype=cast('Any', t).dtype, device='meta') for t in types
             ]
             value: Any = node.op.compute(node, operands)
-            parts: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+            parts = cast('tuple[Any, ...]', value if isinstance(value, tuple) else (value,))
             homes = {memory_of(part) for part in parts if part is not None}
     except Exception:  # noqa: BLE001 an op that needs the data, or a device, says so in many ways
         return everywhere

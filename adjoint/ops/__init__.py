@@ -17,6 +17,7 @@ from adjoint.ops import (
     contraction,
     convolution,
     creation,
+    ctc,
     cumulative,
     determinant,
     device,
@@ -27,6 +28,7 @@ from adjoint.ops import (
     exponential,
     factorisation,
     flowing,
+    gamma,
     gates,
     index,
     linalg,
@@ -64,12 +66,12 @@ __all__ = ['FAMILIES', 'registry']
 
 # The modules that hold ops, in the order of the documentation.
 FAMILIES = (
-    arithmetic, remainder, exponential, trigonometric, special, bessel, complex_parts, activation, gates,
-    step, logic, masks, select, blend, reduction, moments, cumulative, ordering, contraction, convolution,
-    pooling, max_pooling, resampling, padding, channels, normalise, attention, loss, embedding, matrix,
-    linalg, determinant, factorisation, elimination, distance, spectral, random, ranges, shape, tiling,
-    diagonal, window, index, scatter, scatter_reduce, linear, device, batch, creation, basis, flowing,
-    torch_names,
+    arithmetic, remainder, exponential, trigonometric, special, gamma, bessel, complex_parts, activation,
+    gates, step, logic, masks, select, blend, reduction, moments, cumulative, ordering, contraction,
+    convolution, pooling, max_pooling, resampling, padding, channels, normalise, attention, loss, ctc,
+    embedding, matrix, linalg, determinant, factorisation, elimination, distance, spectral, random, ranges,
+    shape, tiling, diagonal, window, index, scatter, scatter_reduce, linear, device, batch, creation, basis,
+    flowing, torch_names,
 )  # fmt: skip
 
 _registry: Mapping[str, Op] = MappingProxyType(

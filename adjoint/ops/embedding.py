@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
@@ -17,6 +18,7 @@ from adjoint.ops.reduction import sum_
 from adjoint.ops.select import where
 from adjoint.ops.shape import unsqueeze
 from adjoint.ops.step import gt, ne
+from adjoint.ops.ties import ties_broken
 
 __all__ = [
     'BagIndex', 'Embedding', 'EmbeddingBag', 'Frequency', 'Unembedding', 'bag_index', 'embedding',
@@ -158,6 +160,20 @@ class BagIndex(Step):
         return TensorType(indices.shape, torch.int64, indices.device)
 
 
+def _is_tied(
+    node: Node, weight: torch.Tensor, indices: torch.Tensor, offsets: torch.Tensor, *_: torch.Tensor
+) -> torch.Tensor:
+    """Return which largest entries of bags stand in several rows."""
+    if node.attrs['mode'] != _MAX:
+        return torch.zeros((), dtype=torch.bool)
+    largest = EmbeddingBag.index_of(node, 'largest')
+    rows = torch.arange(len(weight), device=weight.device).unsqueeze(-1)
+    last, first = (
+        largest.op.compute(largest, [ordered, indices, offsets]) for ordered in ties_broken(weight, rows)
+    )
+    return last != first
+
+
 class EmbeddingBag(Op):
     """The sums, means or largest entries of bags of rows of ``weight``.
 
@@ -166,6 +182,10 @@ class EmbeddingBag(Op):
     Bags are stretches of ``indices`` that start at ``offsets``. Rows for ``padding_idx`` count nothing; an
     empty bag is 0. The largest entry has the cotangent to itself, the first one of ties.
     """
+
+    kinks = (
+        tie('the largest entry of a bag stands in several rows', 'the first of them takes it', _is_tied),
+    )
 
     def __call__(
         self,
@@ -226,7 +246,8 @@ class EmbeddingBag(Op):
         return found
 
     @staticmethod
-    def _index(node: Node, kind: str) -> Node:
+    def index_of(node: Node, kind: str) -> Node:
+        """Return what the bags of a node are put together by: see :class:`BagIndex`."""
         attrs = {name: node.attrs[name] for name in ('include_last_offset', 'padding_idx')}
         return Node(node.inputs[:3], bag_index, attrs | {'kind': kind})
 
@@ -234,15 +255,15 @@ class EmbeddingBag(Op):
         weight, indices, _, *factors = node.inputs
         mode, padding_idx = node.attrs['mode'], node.attrs['padding_idx']
         if mode == _MAX:
-            largest = self._index(node, 'largest')
+            largest = self.index_of(node, 'largest')
             has_one = ne(largest, -1)
             ct = where(has_one, output_grad, 0.0)
             return [scatter_add(zeros_like(weight), 0, where(has_one, largest, 0), ct), None, None]
-        rows = getitem(output_grad, self._index(node, 'bag'))
+        rows = getitem(output_grad, self.index_of(node, 'bag'))
         if padding_idx >= 0:
             rows = where(unsqueeze(ne(indices, padding_idx), -1), rows, 0.0)
         if mode == _MEAN:
-            size = self._index(node, 'size')
+            size = self.index_of(node, 'size')
             rows = rows / unsqueeze(where(gt(size, 0), size, 1), -1)
         by_factors: list[Node | None] = []
         if factors:
@@ -257,7 +278,7 @@ class EmbeddingBag(Op):
         if node.attrs['mode'] == _MAX:
             if t is None:
                 return None
-            largest = self._index(node, 'largest')
+            largest = self.index_of(node, 'largest')
             has_one = ne(largest, -1)
             return where(has_one, gather(t, 0, where(has_one, largest, 0)), 0.0)
         total = None if t is None else Node([t, indices, offsets, *factors], self, node.attrs)

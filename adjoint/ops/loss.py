@@ -6,14 +6,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
 
-from adjoint.core.errors import NonDifferentiableError, TensorTypeError
+from adjoint.core.errors import TensorTypeError
+from adjoint.core.kink import jump, kink, pole
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.activation import log_sigmoid, log_softmax, softplus
 from adjoint.ops.arithmetic import abs_, square
-from adjoint.ops.creation import constant, ones_like
+from adjoint.ops.creation import ones_like
 from adjoint.ops.elementwise import Binary, Partial, Step
 from adjoint.ops.exponential import log, log1p
 from adjoint.ops.index import gather, getitem, scatter_add
@@ -24,10 +25,10 @@ from adjoint.ops.shape import squeeze, unsqueeze
 from adjoint.ops.step import lt, ne
 
 __all__ = [
-    'BinaryCrossEntropy', 'CTCLoss', 'CTCWeights', 'MultilabelMargin', 'MultilabelMarginWeights',
-    'binary_cross_entropy', 'binary_cross_entropy_with_logits', 'class_axis', 'cross_entropy', 'ctc_nll',
-    'ctc_weights', 'huber_loss', 'l1_loss', 'mse_loss', 'multi_margin_loss', 'multilabel_margin',
-    'multilabel_margin_weights', 'nll_loss', 'nll_parts', 'reduced', 'smooth_l1_loss', 'soft_margin_loss',
+    'BinaryCrossEntropy', 'MultilabelMargin', 'MultilabelMarginWeights', 'binary_cross_entropy',
+    'binary_cross_entropy_with_logits', 'class_axis', 'cross_entropy', 'huber_loss', 'l1_loss', 'mse_loss',
+    'multi_margin_loss', 'multilabel_margin', 'multilabel_margin_weights', 'nll_loss', 'nll_parts',
+    'reduced', 'smooth_l1_loss', 'soft_margin_loss',
 ]  # fmt: skip
 
 
@@ -86,6 +87,13 @@ class BinaryCrossEntropy(Binary):
     """
 
     kernel = _bce
+    kinks = (
+        pole(
+            'a == 0, a == 1',
+            'the derivative by a divides by 1e-12, that by b is infinite',
+            lambda _, a, b: (a == 0) | (a == 1) | (b != b),  # noqa: PLR0124 in the shape of both; nan is nowhere
+        ),
+    )
 
     def partials(self, y: Node, a: Any, b: Any) -> tuple[Partial, Partial]:
         return (a - b) / clamp(a * (1 - a), min=1e-12), log1p(-a) - log(a)
@@ -244,10 +252,23 @@ def multi_margin_loss(
     return reduced(losses, reduction)
 
 
+def _at_margin(_: Node, x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return for which rows a class that is no target comes within exactly 1 of one that is."""
+    is_named = (target >= 0).long().cumprod(-1).bool()
+    places = target.where(is_named, 0)
+    others = torch.ones_like(x, dtype=torch.int64).scatter_reduce(-1, places, (~is_named).long(), 'amin') > 0
+    apart = x.gather(-1, places).unsqueeze(-1) - x.unsqueeze(-2)
+    return ((apart == 1) & is_named.unsqueeze(-1) & others.unsqueeze(-2)).flatten(-2).any(-1)
+
+
+_MARGIN = 'a class that is no target comes within exactly 1 of one that is'
+
+
 class MultilabelMarginWeights(Step):
     """The derivative of each sample's ``multilabel_margin`` by its scores, of the shape of the scores."""
 
     name = 'multilabel_margin_weights'
+    kinks = (jump(_MARGIN, 'the derivative is 0', _at_margin),)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, target = input_values
@@ -268,6 +289,7 @@ class MultilabelMargin(Op):
     """
 
     name = 'multilabel_margin'
+    kinks = (kink(_MARGIN, 'the part of this pair in the derivative is 0', _at_margin),)
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, target = input_values
@@ -289,106 +311,3 @@ class MultilabelMargin(Op):
 
 multilabel_margin_weights = MultilabelMarginWeights()
 multilabel_margin = MultilabelMargin()
-
-
-# -- sequences ------------------------------------------------------------------------------------
-
-
-class _CTC(Op):
-    """Base of the ops of connectionist temporal classification; the lengths may be operands."""
-
-    def __call__(
-        self,
-        log_probs: Operand,
-        targets: Operand,
-        input_lengths: Operand | Sequence[int],
-        target_lengths: Operand | Sequence[int],
-        blank: int = 0,
-        zero_infinity: bool = False,
-    ) -> Node:
-        """Build the node.
-
-        Parameters
-        ----------
-        log_probs : Node or torch.Tensor
-            Log-probabilities ``(time, batch, classes)``.
-        targets : Node or torch.Tensor
-            Classes ``(batch, length)``, or all of them one after the other.
-        input_lengths, target_lengths : Node, torch.Tensor or sequence of int
-            How much of each sample counts.
-        blank : int
-            The class that stands for nothing.
-        zero_infinity : bool
-            Whether nothing flows from infinite losses.
-        """
-        operands = [as_node(log_probs, self.name), as_node(targets, self.name)]
-        attrs: dict[str, Any] = {'blank': blank, 'zero_infinity': zero_infinity}
-        for name, lengths in (('input_lengths', input_lengths), ('target_lengths', target_lengths)):
-            if isinstance(lengths, Sequence):
-                attrs[name] = tuple(lengths)
-            else:
-                operands.append(as_node(lengths, self.name))
-        return Node(operands, self, attrs)
-
-    @staticmethod
-    def arguments(node: Node, values: list[torch.Tensor]) -> list[Any]:
-        """Return the tensors and lengths as the kernel takes them."""
-        if 'input_lengths' in node.attrs:
-            return [*values, node.attrs['input_lengths'], node.attrs['target_lengths']]
-        return values
-
-
-class CTCWeights(_CTC):
-    """The derivative of each sample's ``ctc_nll`` by the log-probabilities, of their shape.
-
-    It has no derivative of its own: torch's kernel for it has none.
-    """
-
-    name = 'ctc_weights'
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        given = self.arguments(node, input_values)
-        blank, zero_infinity = node.attrs['blank'], node.attrs['zero_infinity']
-        found, alpha = torch.ops.aten._ctc_loss(*given, blank, zero_infinity)  # noqa: SLF001 an op of ATen
-        backward = torch.ops.aten._ctc_loss_backward  # noqa: SLF001 the same
-        return backward(torch.ones_like(found), *given, found, alpha, blank, zero_infinity)
-
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        if node.inputs[0].op is constant:
-            return [None] * len(node.inputs)
-        msg = f'ctc_loss has a first derivative only, as in torch\n{node.location}'
-        raise NonDifferentiableError(msg)
-
-
-class CTCLoss(_CTC):
-    """Minus the log-probability of the targets, over all ways to align them, for each sample.
-
-    Notes
-    -----
-    As in torch, the cotangent is that by the logits that ``log_softmax`` made the log-probabilities of: it
-    is right where they are normalised. There is no second derivative.
-    """
-
-    name = 'ctc_nll'
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        given = self.arguments(node, input_values)
-        blank, zero_infinity = node.attrs['blank'], node.attrs['zero_infinity']
-        found, _ = torch.ops.aten._ctc_loss(*given, blank, zero_infinity)  # noqa: SLF001 an op of ATen
-        return found
-
-    @staticmethod
-    def _weights(node: Node) -> Node:
-        return Node(node.inputs, ctc_weights, node.attrs)
-
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        ct = unsqueeze(output_grad, -1) * self._weights(node)
-        return [ct, *(None for _ in node.inputs[1:])]
-
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        t = input_tangents[0]
-        return None if t is None else sum_(sum_(t * self._weights(node), -1), 0)
-
-
-ctc_weights = CTCWeights()
-ctc_nll = CTCLoss()

@@ -1,6 +1,5 @@
 """Maxima over windows: where they are, what is there, and the way back."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from adjoint.ops.convolution import Sizes, repeated, tuple_or_number
 from adjoint.ops.elementwise import Step
 from adjoint.ops.linear import Linear
 from adjoint.ops.pooling import on_two_axes, output_size_of, two
+from adjoint.ops.ties import ties_broken
 
 __all__ = [
     'AdaptiveMaxPoolPositions', 'FractionalMaxPoolPositions', 'MaxPoolPositions', 'MaxUnpool', 'PoolPut',
@@ -24,34 +24,13 @@ __all__ = [
 # A maximum is found in two steps: where it is, which is locally constant, and what is there.
 
 
-def _tied_in_windows(node: Node, x: torch.Tensor) -> torch.Tensor:
-    """Return which windows have several entries as large as the one that is taken."""
-    positions = node.op.compute(node, [x])
-    axes: int = node.attrs['axes']
-    kernel = node.attrs['kernel_size']
-    stride = kernel if node.attrs['stride'] is None else node.attrs['stride']
-    given = (kernel, stride, node.attrs['padding'], node.attrs['dilation'])
-    windows = x
-    for i, (size, step, before, apart) in enumerate(zip(*(repeated(v, axes) for v in given), strict=True)):
-        axis = x.ndim - axes + i
-        reach = (size - 1) * apart + 1
-        after = max((positions.shape[axis] - 1) * step + reach - before - x.shape[axis], 0)
-        # What is put around equals nothing.
-        sides = [
-            windows.new_full([*windows.shape[:axis], n, *windows.shape[axis + 1 :]], math.nan)
-            for n in (before, after)
-        ]
-        windows = torch.cat([sides[0], windows, sides[1]], axis).unfold(axis, reach, step)[..., ::apart]
-        windows = windows.narrow(axis, 0, positions.shape[axis])
-    taken = x.flatten(-axes).gather(-1, positions.flatten(-axes)).reshape(positions.shape)
-    return (windows.flatten(-axes) == taken.unsqueeze(-1)).sum(-1) > 1
-
-
-def _tied_backwards(node: Node, x: torch.Tensor) -> torch.Tensor:
+def _is_tied(node: Node, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
     """Return in which windows the last of the largest entries is another than the first."""
-    axes = list(range(-node.attrs['axes'], 0))
-    last = torch.Size(x.shape[axes[0] :]).numel() - 1
-    return node.op.compute(node, [x]) != last - node.op.compute(node, [x.flip(axes)]).flip(axes)
+    last, first = (
+        node.op.compute(node, [ordered, *(r.to(ordered.dtype) for r in rest)])
+        for ordered in ties_broken(x, torch.arange(x.numel(), device=x.device).reshape(x.shape))
+    )
+    return last != first
 
 
 _FIRST = 'the first of them takes it'
@@ -65,7 +44,7 @@ class MaxPoolPositions(Step):
     At a tie it is the first in the window; a nan counts as the largest.
     """
 
-    kinks = (tie('several entries of a window are the largest', _FIRST, _tied_in_windows),)
+    kinks = (tie('several entries of a window are the largest', _FIRST, _is_tied),)
 
     def __call__(
         self,
@@ -111,7 +90,7 @@ class AdaptiveMaxPoolPositions(Step):
     At a tie it is the first in the window; a nan counts as the largest.
     """
 
-    kinks = (tie('several entries of a window are the largest', _FIRST, _tied_backwards),)
+    kinks = (tie('several entries of a window are the largest', _FIRST, _is_tied),)
 
     def __call__(self, x: Operand, axes: int, output_size: int | Sequence[int | None]) -> Node:
         """Build the node; ``axes`` is how many of the last axes are pooled, 1, 2 or 3."""
@@ -130,7 +109,13 @@ class FractionalMaxPoolPositions(Step):
     """Where the maximum of each window lies, of windows that ``samples`` shift; int64.
 
     ``samples`` are random numbers from 0 to 1, one for each batch, channel and pooled axis.
+
+    Notes
+    -----
+    At a tie it is the first in the window.
     """
+
+    kinks = (tie('several entries of a window are the largest', _FIRST, _is_tied),)
 
     def __call__(
         self, x: Operand, samples: Operand, axes: int, kernel_size: Sizes, output_size: Sizes

@@ -22,6 +22,7 @@ from adjoint.ops import (
     creation,
     cumulative,
     diagonal,
+    gamma,
     linear,
     loss,
     moments,
@@ -30,7 +31,6 @@ from adjoint.ops import (
     scatter_reduce,
     select,
     shape,
-    special,
 )
 from adjoint.ops.embedding import embedding
 from adjoint.ops.index import gather, getitem
@@ -152,7 +152,7 @@ def _embedding(
 
 
 def _polygamma(x: Operand, n: int) -> Node:
-    return special.polygamma(n, x)
+    return gamma.polygamma(n, x)
 
 
 def _where(a: Operand, condition: Operand, other: Operand) -> Node:

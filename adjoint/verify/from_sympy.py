@@ -13,7 +13,7 @@ import torch
 from adjoint.core.errors import UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.core.op import Op
-from adjoint.ops import bessel, registry, special
+from adjoint.ops import bessel, gamma, registry
 from adjoint.ops.arithmetic import neg, reciprocal, rsqrt, sqrt, square
 from adjoint.ops.creation import constant
 from adjoint.ops.elementwise import Binary, Elementwise
@@ -278,7 +278,7 @@ def _any(part: Any, built: _Built) -> _Value:
 
 def _polygamma(part: Any, built: _Built) -> _Value:
     order, x = part.args
-    return special.polygamma(int(order), built[x]) if order else special.digamma(built[x])
+    return gamma.polygamma(int(order), built[x]) if order else gamma.digamma(built[x])
 
 
 def _bessel(first: Op, second: Op, further: Callable[[Any, int], Node]) -> Callable[[Any, _Built], _Value]:

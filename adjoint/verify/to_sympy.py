@@ -16,10 +16,10 @@ from adjoint.ops.bessel import bessel_i, bessel_ie, bessel_j, spherical_bessel_j
 from adjoint.ops.creation import constant, ones_like, placeholder, zeros_like
 from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.formula import exact_number, formula_of
+from adjoint.ops.gamma import polygamma
 from adjoint.ops.linear import cast, conj, expand_as, expand_like, imag, real, sum_to_like
 from adjoint.ops.logic import isfinite, isinf, isnan, logical_and, logical_not, logical_or
 from adjoint.ops.select import clamp, in_range, where
-from adjoint.ops.special import polygamma
 from adjoint.ops.step import (
     eq,
     ge,

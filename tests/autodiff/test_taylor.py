@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import adjoint as ad
+from adjoint.ops.gamma import digamma, lgamma
 from adjoint.ops.linalg import solve_matrix
-from adjoint.ops.special import digamma, lgamma
 
 ORDER = 6
 F64 = torch.float64

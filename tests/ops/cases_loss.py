@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 import adjoint as ad
 from adjoint import Node
-from adjoint.ops import loss
+from adjoint.ops import ctc, loss
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, i, sized, spread, t
 
@@ -30,7 +30,7 @@ def _bce(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def _ctc(x: Any, targets: Any, *rest: Any, **kwargs: Any) -> Node:
-    return loss.ctc_nll(ad.log_softmax(x, -1), targets, *rest, **kwargs)
+    return ctc.ctc_nll(ad.log_softmax(x, -1), targets, *rest, **kwargs)
 
 
 def _ctc_by_torch(x: torch.Tensor, *rest: Any, **kwargs: Any) -> torch.Tensor:
@@ -68,7 +68,7 @@ CASES: dict[str, Case] = {
     ),
     'ctc_weights': Case(
         # It refuses to be differentiated.
-        lambda targets, *lengths: loss.ctc_weights(ad.constant(FIT), targets, *lengths),
+        lambda targets, *lengths: ctc.ctc_weights(ad.constant(FIT), targets, *lengths),
         [sized(LABELS, [5, 4], [2, 1]), sample(i([1, 2, 2]), i([5, 4]), i([2, 1]))],
         lambda targets, *lengths: _weights_by_torch(FIT, targets, *lengths),
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from adjoint.ops import bessel, special
+from adjoint.ops import bessel, gamma, special
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, spread, t, z
 from tests.ops.cases_binary import at as at_both
@@ -71,38 +71,42 @@ def _polygamma(n: int, x: torch.Tensor) -> torch.Tensor:
 FAR = (31.3, 63.8)
 
 GAMMA = {
-    'lgamma': small(special.lgamma, torch.lgamma, FAR),
-    'lgamma/near': small(special.lgamma, torch.lgamma, (0.21, 3.4), at([0.0, -1.0], [-_inf, _nan]), order=1),
-    'lgamma/negative': Case(special.lgamma, [sample(t([-0.4, -1.3, -2.6]))], torch.lgamma, order=1),
-    'digamma': small(special.digamma, torch.digamma, FAR),
+    'lgamma': small(gamma.lgamma, torch.lgamma, FAR),
+    'lgamma/near': small(gamma.lgamma, torch.lgamma, (0.21, 3.4), at([0.0, -1.0], [-_inf, _nan]), order=1),
+    'lgamma/negative': Case(gamma.lgamma, [sample(t([-0.4, -1.3, -2.6]))], torch.lgamma, order=1),
+    'digamma': small(gamma.digamma, torch.digamma, FAR),
     'polygamma': Case(
-        special.polygamma,
+        gamma.polygamma,
         [sample(n, spread(2, 2, low=0.41, high=2.9)) for n in (1, 3)]
         + [sample(0, spread(2, low=31.3, high=48.2)), sample(2, t(1.3)), sample(1, spread(0))],
         _polygamma,
     ),
     'mvlgamma': Case(
-        special.mvlgamma,
+        gamma.mvlgamma,
         [sample(spread(2, 2, low=31.3, high=48.2), p) for p in (1, 2, 5)] + [sample(t(44.3), p=3)],
         torch.mvlgamma,
     ),
     # The derivative by the exponent is not written.
     'zeta': Case(
-        special.zeta,
+        gamma.zeta,
         [sample(2.5, spread(2, 2, low=0.4, high=2.9)), sample(4, t(1.3)), sample(3.0, spread(0))],
         lambda a, b: S.zeta(torch.tensor(a, dtype=torch.float64), b),
     ),
     'igamma': Case(
-        special.igamma,
+        gamma.igamma,
         [sample(2.5, spread(2, 2, low=0.4, high=2.9)), sample(0.7, t(1.3)), sample(3.0, spread(0))],
         lambda a, b: torch.igamma(torch.tensor(a, dtype=torch.float64), b),
-        conventions=[(sample(2.0, t([0.0]), smooth=False), (t([0.0]),))],
+        conventions=[
+            (sample(a, t([0.0]), smooth=False), (t([g]),)) for a, g in ((2, 0.0), (1, 1.0), (0.5, _inf))
+        ],
     ),
     'igammac': Case(
-        special.igammac,
+        gamma.igammac,
         [sample(2.5, spread(2, 2, low=0.4, high=2.9)), sample(0.7, t(1.3)), sample(3.0, spread(0))],
         lambda a, b: torch.igammac(torch.tensor(a, dtype=torch.float64), b),
-        conventions=[(sample(2.0, t([0.0]), smooth=False), (t([-0.0]),))],
+        conventions=[
+            (sample(a, t([0.0]), smooth=False), (t([g]),)) for a, g in ((2, -0.0), (1, -1.0), (0.5, -_inf))
+        ],
     ),
 }
 

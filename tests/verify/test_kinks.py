@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import adjoint as ad
 from adjoint.ops.distance import abs_pow, cdist, signed_pow, vector_norm
@@ -337,6 +338,54 @@ def test_extremes_at_positions() -> None:
     for include, count in ((True, 2), (False, 1)):
         y = ad.registry()['scatter_reduce'](zeros, 0, index, x, 'amax', include_self=include)
         assert places(y, {x: t([1.0, 0.5, 3.0, 3.0])}) == [('scatter_reduce', 'tie', count)]
+
+
+@pytest.mark.parametrize(
+    ('program', 'at', 'found'),
+    [
+        (
+            lambda x: torch.special.gammainc(torch.tensor([0.5, 1.0, 2.0, 0.5]), x),
+            [0.0, 0.0, 0.0, 1.0],
+            [('igamma', 'pole', 1)],
+        ),
+        (
+            lambda x: F.binary_cross_entropy(x, torch.tensor([1.0, 0.0, 0.5]), reduction='none'),
+            [0.0, 1.0, 0.3],
+            [('binary_cross_entropy', 'pole', 2)],
+        ),
+        # In the second row classes 0 and 1 are targets, which are not held apart.
+        (
+            lambda x: F.multilabel_margin_loss(x, torch.tensor([[0, -1, -1], [0, 1, -1]]), reduction='none'),
+            [[1.0, 0.0, 0.5], [1.0, 0.0, 0.5]],
+            [('multilabel_margin', 'kink', 1)],
+        ),
+        # The second bag has one row twice.
+        (
+            lambda x: F.embedding_bag(torch.tensor([0, 1, 2, 0, 0]), x, torch.tensor([0, 3]), mode='max'),
+            [[1.0, 5.0], [1.0, 2.0], [0.0, 5.0]],
+            [('embedding_bag', 'tie', 2)],
+        ),
+        (
+            lambda x: F.embedding_bag(torch.tensor([0, 1, 2, 0, 0]), x, torch.tensor([0, 3]), mode='sum'),
+            [[1.0, 5.0], [1.0, 2.0], [0.0, 5.0]],
+            [],
+        ),
+        # The windows are at 0, 2 and 3 along each axis.
+        (
+            lambda x: F.fractional_max_pool2d(
+                x[None, None], 2, output_size=3, _random_samples=torch.full((1, 1, 2), 0.4)
+            ),
+            [[1.0, 1, 0, 0, 5], [0, 1, 2, 2, 5], [3, 4, 4, 2, 5], [0, 0, 0, 0, 5], [1, 2, 3, 4, 5]],
+            [('fractional_max_pool_positions', 'tie', 5)],
+        ),
+    ],
+)
+def test_places_of_losses_and_lookups(
+    program: Callable[[ad.Node], ad.Node], at: list[float], found: list[tuple[str, str, int]]
+) -> None:
+    value = torch.tensor(at)
+    x = ad.Variable('x', tuple(value.shape), value.dtype)
+    assert places(program(x), {x: value}) == found
 
 
 def test_infinities_that_meet() -> None:

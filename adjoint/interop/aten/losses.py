@@ -6,7 +6,7 @@ import torch
 
 from adjoint.core.node import Node
 from adjoint.interop.aten.table import Builders
-from adjoint.ops import loss
+from adjoint.ops import ctc, loss
 from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.reduction import mean, sum_
@@ -101,7 +101,7 @@ def _ctc(
     blank: int = 0,
     zero_infinity: bool = False,
 ) -> tuple[Node, None]:
-    found = loss.ctc_nll(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
+    found = ctc.ctc_nll(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity)
     return found, None
 
 
@@ -116,7 +116,7 @@ def _ctc_reduced(
 ) -> Node:
     is_one = log_probs.type is not None and len(log_probs.type.shape or ()) == 2  # noqa: PLR2004 no batch
     batch = unsqueeze(log_probs, 1) if is_one else log_probs
-    losses = loss.ctc_nll(batch, targets, input_lengths, target_lengths, blank, zero_infinity)
+    losses = ctc.ctc_nll(batch, targets, input_lengths, target_lengths, blank, zero_infinity)
     if zero_infinity:
         losses = where(eq(losses, float('inf')), 0.0, losses)
     if reduction == 1:
