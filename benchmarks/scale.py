@@ -5,7 +5,6 @@ The call of a plan is compared with the same kernels in straight-line Python, in
 """
 
 import argparse
-import gc
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -20,16 +19,9 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.execute.plan import Plan
 from adjoint.passes.pipeline import Level
 from adjoint.passes.specialize import specialized
+from benchmarks.speed import chain, seconds
 
 Build = Callable[[ad.Node, int], ad.Node]
-
-
-def chain(x: ad.Node, count: int) -> ad.Node:
-    """One op after the other."""
-    y = x
-    for _ in range(count // 2):
-        y = ad.sin(y) * x
-    return y
 
 
 def wide(x: ad.Node, count: int) -> ad.Node:
@@ -53,26 +45,18 @@ class Figures:
     plan: float
 
 
-def timed(action: Callable[[], object]) -> tuple[float, object]:
-    """The time that one call takes, with the garbage of earlier ones out of the way, and its result."""
-    gc.collect()
-    start = time.perf_counter()
-    result = action()
-    return time.perf_counter() - start, result
-
-
 def measured(build: Build, count: int, level: Level) -> Figures:
     """Measure a graph with its derivative; the plan includes types, rewrites, a first run and the program."""
     x, value = ad.Variable('x'), torch.full((4,), 0.5, dtype=torch.float64)
-    built, y = timed(lambda: build(x, count))
-    assert isinstance(y, ad.Node)
-    derived, _ = timed(lambda: ad.gradients(y, [x]))
+    y = build(x, count)
+    built = seconds(lambda: build(x, count))
+    derived = seconds(lambda: ad.gradients(y, [x]))
     nodes = [y, *ad.gradients(y, [x])]
     known = specialized(nodes, {x: TensorType.of(value)}, final=True)
-    rewritten, _ = timed(lambda: ad.optimize(known.nodes, level, final=True))
+    rewritten = seconds(lambda: ad.optimize(known.nodes, level, final=True))
     left = len(ad.topological_sort(ad.optimize(known.nodes, level, final=True)))
     evaluator = ad.Evaluator(nodes, Plan(at_first_sight=True), level)
-    planned, _ = timed(lambda: evaluator.run({x: value}))
+    planned = seconds(lambda: evaluator.run({x: value}))
     return Figures(len(ad.topological_sort(nodes)), left, built, derived, rewritten, planned)
 
 
@@ -108,17 +92,12 @@ def overhead(count: int, rounds: int) -> tuple[float, float]:
         assert torch.equal(run(given)[0], by_hand(value))
     times: list[list[float]] = [[], []]
     for _ in range(rounds):
-        times[0].append(timed_call(lambda: run(given)))
-        times[1].append(timed_call(lambda: by_hand(value)))
+        for each, action in zip(times, (lambda: run(given), lambda: by_hand(value)), strict=True):
+            start = time.perf_counter()
+            action()
+            each.append(time.perf_counter() - start)
     ours, theirs = (statistics.median(each) / count * 1e6 for each in times)
     return ours, theirs
-
-
-def timed_call(action: Callable[[], object]) -> float:
-    """The time that one call takes."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.creation import Variable, placeholder
 from adjoint.ops.linear import alias
 
-__all__ = ['Arguments', 'Cache', 'free_variables', 'is_value', 'leaves_of', 'type_of_value']
+__all__ = ['Arguments', 'Cache', 'free_variables', 'is_value', 'type_of_value']
 
 T = TypeVar('T')
 
@@ -28,11 +28,6 @@ _CACHE_LIMIT = 128
 def is_value(leaf: object) -> bool:
     """Whether a leaf of the arguments becomes a variable of the graph; others are part of the function."""
     return isinstance(leaf, (torch.Tensor, Node)) or type(leaf).__module__ == 'numpy'
-
-
-def leaves_of(tree: Any) -> list[Any]:
-    """Return the leaves of nested tuples, lists and dicts."""
-    return optree.tree_leaves(tree)
 
 
 def type_of_value(leaf: Any) -> TensorType:

@@ -87,10 +87,6 @@ class Names:
             self._names[node] = name
         return name
 
-    def is_given(self, node: Node) -> bool:
-        """Whether the node had a name before it was asked for."""
-        return bool(node.given_name) or node.op is placeholder
-
     def _next(self) -> str:
         while True:
             self._made += 1

@@ -4,7 +4,7 @@ A writer looks at the layouts of the operands and of the value, and returns an e
 ``None``; an op that no writer takes is computed by its own ``compute``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -15,7 +15,7 @@ from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.execute.facts import Fact
 
-__all__ = ['Held', 'Place', 'Same', 'Table', 'Writer', 'Written', 'number', 'reads_all']
+__all__ = ['Held', 'Place', 'Same', 'Table', 'Writer', 'Written', 'number']
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -133,8 +133,3 @@ def number(value: complex, x: Fact, *, always: bool = False) -> object:
         return torch.scalar_tensor(value, dtype=common)
     except (OverflowError, RuntimeError):
         return value
-
-
-def reads_all(node: Node) -> Sequence[int]:
-    """Return the positions of all operands."""
-    return range(len(node.inputs))
