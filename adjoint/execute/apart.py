@@ -6,6 +6,7 @@ from typing import Any, cast
 import torch
 
 from adjoint.core.node import Node
+from adjoint.core.op import Op
 from adjoint.execute.aliases import Aliases
 from adjoint.execute.internals import memory_of
 from adjoint.ops.contraction import Multilinear
@@ -17,6 +18,7 @@ __all__ = ['newly_shared']
 
 # Ops whose value never lies in the memory of an operand, and need not be asked.
 _FRESH = (Elementwise, Multilinear, Reduction)
+_OPS = 'adjoint.ops.'
 
 
 def newly_shared(
@@ -71,13 +73,23 @@ def _memory(outputs: Sequence[Node], given: set[Node]) -> tuple[Aliases, set[Nod
     return aliases, {aliases.of(node) for node in foreign}
 
 
+def _answers(op: Op) -> bool:
+    """Return whether ``compute`` may be called without data: not if a run alone may call what is in it.
+
+    That is so of the solver of a root and of what stands in a loop or map, for which the type of the value
+    is found otherwise; a function that its type is found with is called without data anyway.
+    """
+    cls = type(op)
+    return op.shareable and (cls.infer is Op.infer or cls.__module__.startswith(_OPS))
+
+
 def _positions(node: Node) -> tuple[int, ...]:
     """Return the operands whose memory the value lies in, as its op shows without data; else all of them."""
     if isinstance(node.op, _FRESH):
         return ()
     everywhere = tuple(range(len(node.inputs)))
     types = [x.type for x in node.inputs]
-    if not node.op.shareable or not all(t is not None and t.is_static for t in types):
+    if not _answers(node.op) or not all(t is not None and t.is_static for t in types):
         return everywhere
     try:
         with torch.no_grad():
