@@ -25,6 +25,7 @@ from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
+from adjoint.passes.together import TOGETHER
 from adjoint.passes.views import VIEWS
 from adjoint.passes.walk import Walk, Walked, compatible
 
@@ -43,7 +44,7 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In their order.
-FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND)
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND, TOGETHER)
 
 # A walk for those that look for what the user wrote, and then one for those that tidy up.
 _FIRST = frozenset({'stabilize', 'complement'})
