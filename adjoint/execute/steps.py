@@ -10,7 +10,7 @@ from adjoint.core.order import topological_sort
 from adjoint.execute.aliases import Aliases
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Facts
-from adjoint.execute.kernels import contractions, elementwise, shapes
+from adjoint.execute.kernels import contractions, elementwise, shapes, windows
 from adjoint.execute.kernels.fused import fused
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
 from adjoint.ops.elementwise import Elementwise
@@ -23,6 +23,7 @@ _WRITERS: dict[type[Op], Writer] = {
     **elementwise.TABLE.writers,
     **shapes.TABLE.writers,
     **contractions.TABLE.writers,
+    **windows.TABLE.writers,
 }
 
 # Ops whose value has, at each place, what is computed of the operands there.
