@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from adjoint.core.errors import AdjointError
+from adjoint.execute.blocks import Blocking
+from adjoint.execute.blocks_groups import in_blocks
 from adjoint.execute.budget import Budgeted, within
 from adjoint.execute.budget_run import checked_run
 from adjoint.execute.cost_meter import Prober
@@ -38,11 +40,14 @@ class Plan:
         Write it the first time that a signature is seen, and not the second.
     keep_from : int
         From how many bytes on a dead value is kept for another: below, allocating costs less.
+    blocking : Blocking
+        Which values are computed in blocks.
     """
 
     poison: bool = False
     at_first_sight: bool = False
     keep_from: int = 1 << 16
+    blocking: Blocking = Blocking()  # noqa: RUF009 it never changes
 
     def prepare(
         self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
@@ -86,5 +91,14 @@ class Plan:
 
     def written(self, made: Task, facts: Facts) -> tuple[Steps, list[Line]]:
         """Write the steps of a typed task, each with its memory."""
-        plan = ordered(steps_of(made, facts), facts)
+        plan, facts = self._least(steps_of(made, facts), facts)
         return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+
+    def _least(self, plan: Steps, facts: Facts) -> tuple[Steps, Facts]:
+        """Return the steps in the order in which the least is alive, in blocks where that takes no more."""
+        blocked, known = in_blocks(plan, facts, self.blocking, poison=self.poison)
+        whole, least = ordered(plan, facts)
+        if blocked is plan:
+            return whole, facts
+        found, peak = ordered(blocked, known)
+        return (found, known) if peak <= least else (whole, facts)

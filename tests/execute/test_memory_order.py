@@ -17,7 +17,6 @@ from adjoint.execute.plan import Plan
 from adjoint.execute.steps import steps_of
 from adjoint.execute.typed import typed
 from tests.execute.agreement import assert_agrees
-from tests.execute.random_graphs import graph
 
 FLOAT = torch.float32
 
@@ -106,18 +105,6 @@ def test_values_are_the_same_in_poisoned_memory() -> None:
     assert_agrees(*mlp(6))
 
 
-@pytest.mark.parametrize('seed', range(60))
-def test_random_graphs_agree_in_any_order(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('adjoint.execute.memory_order._SMALL', 0)
-    nodes, values = graph(seed)
-    try:
-        ad.Evaluator(nodes, executor='reference').run(values)
-    except (RuntimeError, TypeError, ValueError):
-        return
-    assert_agrees(nodes, values)
-    assert_agrees(nodes, values, Plan(at_first_sight=True))
-
-
 def test_ops_of_users_run_in_the_order_of_the_graph() -> None:
     seen: list[str] = []
 
@@ -165,4 +152,4 @@ def test_the_order_of_a_plan_is_that_of_its_sketch() -> None:
     facts = foreseen(made, given, prober).facts
     plan = steps_of(made, facts)
     wanted = sketch_of(plan, facts).order()
-    assert [step.node for step in ordered(plan, facts).steps] == [plan.steps[i].node for i in wanted]
+    assert [step.node for step in ordered(plan, facts)[0].steps] == [plan.steps[i].node for i in wanted]

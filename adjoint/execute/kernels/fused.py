@@ -46,11 +46,14 @@ class Fused(NamedTuple):
         The call, by the positions of these.
     in_order : bool
         Whether the value lies in memory in the order of its entries because the operands do.
+    by_entry : bool
+        Whether each entry of the value is computed from the entries of the operands at its place.
     """
 
     operands: tuple[Node, ...]
     written: Written
     in_order: bool = True
+    by_entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ def tanh_backward(node: Node, uses: Uses) -> Fused | None:
             continue
         y, same = square.inputs
         if y is same and _like(node, ct, y):
-            return Fused((ct, y), _backward(_aten.tanh_backward))
+            return Fused((ct, y), _backward(_aten.tanh_backward), by_entry=True)
     return None
 
 
@@ -172,7 +175,7 @@ def sigmoid_backward(node: Node, uses: Uses) -> Fused | None:
             continue
         for y, rest in _pair(partial):
             if _one_less(rest) is y and _like(node, ct, y):
-                return Fused((ct, y), _backward(_aten.sigmoid_backward))
+                return Fused((ct, y), _backward(_aten.sigmoid_backward), by_entry=True)
     return None
 
 
@@ -186,7 +189,7 @@ def threshold_backward(node: Node, uses: Uses) -> Fused | None:
     for ct, mask in _pair(node):
         is_relu = mask.op is greater and constant_of(mask) == 0 and uses[mask] == 1
         if is_relu and _like(node, ct, mask.inputs[0]):
-            return Fused((ct, mask.inputs[0]), _backward(_aten.threshold_backward, ', 0'))
+            return Fused((ct, mask.inputs[0]), _backward(_aten.threshold_backward, ', 0'), by_entry=True)
     return None
 
 
@@ -287,7 +290,7 @@ def _combined(node: Node, uses: Uses, op: Op, name: str) -> Fused | None:
         text, keyword = '{kernel}({0}, {1}, {2}', ', value={value}'
         over = ((0, f'{{0}}.{name}_({{1}}, {{2}}{keyword})'),)
         call = Written(text + keyword + ')', bound, None, text + keyword + ', out={out})', over)
-        return Fused((x, a, b), call)
+        return Fused((x, a, b), call, by_entry=True)
     return None
 
 
@@ -320,7 +323,7 @@ def multiple_and_sum(node: Node, uses: Uses) -> Fused | None:
         bound = {'kernel': getattr(torch, name), 'c': c}
         text = '{kernel}({0}, {1}, alpha={c}'
         over = ((0, f'{{0}}.{name}_({{1}}, alpha={{c}})'), (1, text + ', out={1})'))
-        return Fused((x, y), Written(text + ')', bound, None, text + ', out={out})', over))
+        return Fused((x, y), Written(text + ')', bound, None, text + ', out={out})', over), by_entry=True)
     return None
 
 
