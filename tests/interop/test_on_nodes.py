@@ -106,6 +106,16 @@ def test_a_multiple_is_added_in_the_dtype_of_both(function: Callable[..., Any]) 
             torch.testing.assert_close(found, wanted, rtol=4 * torch.finfo(wanted.dtype).eps, atol=0)
 
 
+@pytest.mark.parametrize('function', [torch.max, torch.min])
+def test_the_extreme_truth_values_along_an_axis_are_those_of_torch(function: Callable[..., Any]) -> None:
+    value = torch.tensor([[False, True, False], [True, False, True]])
+    x = ad.Variable('x')
+    evaluator = ad.Evaluator(list(function(x, 0)))
+    for _ in range(2):  # the second run is that of the plan
+        for found, wanted in zip(evaluator.run({x: value}), function(value, 0), strict=True):
+            assert torch.equal(found, wanted)
+
+
 def test_an_unknown_attribute_is_none() -> None:
     x = ad.Variable('x', (2,))
     assert not hasattr(x, 'colour')
