@@ -40,7 +40,7 @@ def tanh_backward(node: Node, uses: Uses) -> Fused | None:
             continue
         y, same = square.inputs
         if y is same and like(node, ct, y):
-            return Fused((ct, y), _backward(_aten.tanh_backward))
+            return Fused((ct, y), _backward(_aten.tanh_backward), by_entry=True)
     return None
 
 
@@ -52,7 +52,7 @@ def sigmoid_backward(node: Node, uses: Uses) -> Fused | None:
             continue
         for y, rest in pair(partial):
             if _one_less(rest) is y and like(node, ct, y):
-                return Fused((ct, y), _backward(_aten.sigmoid_backward))
+                return Fused((ct, y), _backward(_aten.sigmoid_backward), by_entry=True)
     return None
 
 
@@ -66,7 +66,7 @@ def threshold_backward(node: Node, uses: Uses) -> Fused | None:
     for ct, mask in pair(node):
         is_relu = mask.op is greater and constant_of(mask) == 0 and uses[mask] == 1
         if is_relu and like(node, ct, mask.inputs[0]):
-            return Fused((ct, mask.inputs[0]), _backward(_aten.threshold_backward, ', 0'))
+            return Fused((ct, mask.inputs[0]), _backward(_aten.threshold_backward, ', 0'), by_entry=True)
     return None
 
 
@@ -98,7 +98,7 @@ def _times_partial(
     for ct, factor in pair(node):
         found = found_in(partial, factor) if factor.op is partial.op and uses[factor] == 1 else None
         if found is not None and like(node, ct, found[x]):
-            return Fused((ct, found[x]), _backward(kernel, more, **bound))
+            return Fused((ct, found[x]), _backward(kernel, more, **bound), by_entry=True)
     return None
 
 

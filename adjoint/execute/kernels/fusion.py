@@ -31,11 +31,14 @@ class Fused(NamedTuple):
         The call, by the positions of these.
     in_order : bool
         Whether the value lies in memory in the order of its entries because the operands do.
+    by_entry : bool
+        Whether each entry of the value is computed from the entries of the operands at its place.
     """
 
     operands: tuple[Node, ...]
     written: Written
     in_order: bool = True
+    by_entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def _combined(node: Node, uses: Uses, op: Op, name: str) -> Fused | None:
         text, keyword = '{kernel}({0}, {1}, {2}', ', value={value}'
         over = ((0, f'{{0}}.{name}_({{1}}, {{2}}{keyword})'),)
         call = Written(text + keyword + ')', bound, None, text + keyword + ', out={out})', over)
-        return Fused((x, a, b), call)
+        return Fused((x, a, b), call, by_entry=True)
     return None
 
 
@@ -98,7 +98,7 @@ def multiple_and_sum(node: Node, uses: Uses) -> Fused | None:
         bound = {'kernel': getattr(torch, name), 'c': c}
         text = '{kernel}({0}, {1}, alpha={c}'
         over = ((0, f'{{0}}.{name}_({{1}}, alpha={{c}})'), (1, text + ', out={1})'))
-        return Fused((x, y), Written(text + ')', bound, None, text + ', out={out})', over))
+        return Fused((x, y), Written(text + ')', bound, None, text + ', out={out})', over), by_entry=True)
     return None
 
 
