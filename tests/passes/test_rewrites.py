@@ -95,3 +95,16 @@ def test_choice_between_numbers_has_one_operand(level: Level):
     )
     assert value.tolist() == [0.0, -2.0, 0.0]
     assert g.tolist() == [0.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize('number', [2.5, 4.0, -1.0])
+def test_number_over_tensor_is_divided_once(number: float):
+    """torch computes ``2.5 / x`` as a product with a reciprocal; a tensor of that number is divided."""
+    x = ad.Variable('x', (1000,), torch.float32)
+    value = torch.linspace(-3, 3, 1000)
+    value[500] = 1e-40
+    y = ad.mul(ad.ones_like(x), number) / x
+    evaluator = ad.Evaluator([y])
+    for _ in range(3):
+        (found,) = evaluator.run({x: value})
+        assert not bits_differ(found, torch.full_like(value, number) / value).any()
