@@ -280,3 +280,21 @@ def test_random_graphs_agree(seed: int):
     for block in (1, 4096):
         executor = replace(IN_BLOCKS, blocking=Blocking(least=1, block=block))
         assert_agrees(outputs, values, executor, rng.choice(['none', 'bitwise']))
+
+
+def test_a_budget_that_blocks_fit_in_needs_nothing_twice():
+    x = ad.Variable('x', (1 << 17,), F64)
+    y = x
+    for _ in range(4):
+        y = ad.tanh(y * 1.1 + 0.1)
+    nodes = [ad.mean(y), *ad.gradients(ad.mean(y), [x])]
+    executor = Plan(blocking=Blocking(least=1 << 16, block=1 << 13), at_first_sight=True)
+    free = ad.Evaluator(nodes, executor).memory().peak_bytes
+    assert free < 2.5 * (8 << 17)
+    value = {x: drawn(1 << 17, dtype=F64)}
+    evaluator = ad.Evaluator(nodes, executor, memory_budget=free)
+    wanted = ad.Evaluator(nodes, executor='reference').run(value)
+    for _ in range(3):
+        assert all(same(a, b) for a, b in zip(evaluator.run(value), wanted, strict=True))
+    assert blocks_in(evaluator, value) == 1
+    assert not evaluator.memory().recomputed
