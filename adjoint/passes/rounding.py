@@ -3,7 +3,7 @@
 from adjoint.core.node import Node
 from adjoint.ops.arithmetic import add, div, mul, rsqrt, sqrt
 from adjoint.ops.contraction import matmul
-from adjoint.ops.shape import transpose
+from adjoint.ops.shape import squeeze, transpose, unsqueeze
 from adjoint.passes.facts import constant_of, is_floating, shape_of
 from adjoint.passes.rewrite import ROUNDING, Family, rewrite
 
@@ -66,8 +66,22 @@ def transposed_product(y: Node) -> Node | None:
     return matmul(transpose(b, -2, -1), transpose(a, -2, -1)) if fits else None
 
 
+@rewrite(
+    matmul,
+    exactness=ROUNDING,
+    examples=['A @ unsqueeze(x, -1)', 'transpose(w, 0, 1) @ unsqueeze(unsqueeze(x, 1), -1)'],
+)
+def columns_as_rows(y: Node) -> Node | None:
+    """One matrix times a batch of columns is one product of all columns, as rows, with its transpose."""
+    a, b = y.inputs
+    columns = shape_of(b) or ()
+    if len(shape_of(a) or ()) != _MATRIX or len(columns) <= _MATRIX or columns[-1:] != (1,):
+        return None
+    return unsqueeze(matmul(squeeze(b, -1), transpose(a, 0, 1)), -1)
+
+
 ROUND = Family(
     'round',
-    'Chains of numbers, reciprocals of roots and transposed products are computed in one op.',
-    (product_of_multiple, sum_of_shifted, over_root, transposed_product),
+    'Chains of numbers, reciprocals of roots, transposed products and batches of columns become one op.',
+    (product_of_multiple, sum_of_shifted, over_root, transposed_product, columns_as_rows),
 )

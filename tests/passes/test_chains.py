@@ -308,6 +308,16 @@ def test_only_the_level_fast_takes_another_order(level: Level):
     assert (len(found.inputs[1].shape) == 1 and ops_of(found)['diag_embed'] == 0) == (level == 'fast')
 
 
+def test_batches_of_columns_are_rows_of_one_product():
+    given = A @ B @ matrix('columns', 7, 30, 1)
+    (found,) = ad.optimize([given], 'fast')
+    products = [n for n in ad.topological_sort(found) if n.op is ad.matmul]
+    assert [n.shape for n in products] == [(7, 40), (7, 30)]
+    check_close(given, found)
+    wide = A @ matrix('wide', 7, 40, 2)
+    assert ad.optimize([wide], 'fast') == [wide]
+
+
 @pytest.mark.parametrize('executor', ['reference', 'plan'])
 def test_run_as_a_user_would(executor: str):
     given = [A @ B @ v, ad.gradients(ad.sum(ad.tanh((A @ torch.diag(d)) @ B @ v)), [d])[0]]
