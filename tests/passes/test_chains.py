@@ -163,7 +163,7 @@ def left_alone() -> dict[str, list[ad.Node]]:
         'of small range': [half @ half @ matrix('h', 30, dtype=torch.float16)],
         'integers': [whole @ whole @ matrix('i', 30, dtype=torch.int64)],
         'an off diagonal': [A @ torch.diag(matrix('short', 39), 1)],
-        'no square': [A @ eye(40, 30, dtype=F64)],
+        'no square': [A @ eye(40, 30, dtype=F64) @ C],
         'a matrix that may be changed': [A @ torch.eye(40, dtype=F64)],
         'a factor of the same size': [(C * matrix('mask', 30, 30)) @ C],
         'a number for each of a batch': [(batch @ others * matrix('each', 5, 1, 1)) @ thin],
