@@ -1,9 +1,9 @@
 """Where the time of a workload goes: the kernels of each competitor, and what is spent around them.
 
-Run with ``make kernels ARGS='W5 W8'``. torch's own profiler is on while a competitor runs, with one thread, so
-that nothing waits for another; the times are those of a run under it, and shares are to be read, not sums. What
-the wall clock says, in turns and without the profiler, stands below: it has what it costs to get from kernel to
-kernel too.
+Run with ``make kernels ARGS='W5 W8'``. torch's own profiler is on while a competitor runs, with one thread,
+so that nothing waits for another; the times are those of a run under it, and shares are to be read, not sums.
+What the wall clock says, in turns and without the profiler, stands below: it has what it costs to get from
+kernel to kernel too.
 """
 
 import argparse
