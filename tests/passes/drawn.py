@@ -17,7 +17,7 @@ from adjoint.passes.rewrite import Rewrite
 SHAPES = {
     'x': (3, 4), 'y': (3, 4), 'row': (4,), 'column': (3, 1), 's': (), 'A': (4, 4), 'B': (4, 4), 'c': (3, 2),
     'w': (4, 2), 'batch': (2, 3, 4), 'image': (2, 4, 3, 3), 'i': (3, 4), 'z': (3, 4), 'x32': (3, 4),
-    'mask': (3, 4), 'p': (3, 4),
+    'mask': (3, 4), 'p': (3, 4), 'wide': (512, 3, 4),
 }  # fmt: skip
 DTYPES = {'i': torch.int64, 'z': torch.complex128, 'x32': torch.float32, 'mask': torch.bool}
 
@@ -58,6 +58,19 @@ def drawn(name: str, generator: torch.Generator, special: float) -> torch.Tensor
     value = mixed(shape, generator, special)
     value = value.abs() if name == 'p' else value
     return value.to(dtype)
+
+
+def rolled(name: str, offset: int) -> torch.Tensor:
+    """A value for a parameter of nothing but special numbers, which start at one or another of them."""
+    dtype, shape = DTYPES.get(name, torch.float64), SHAPES[name]
+    count = torch.Size(shape).numel()
+    numbers = [SPECIAL[(offset + 7 * i) % len(SPECIAL)] for i in range(count)]
+    value = torch.tensor(numbers, dtype=torch.float64).reshape(shape)
+    if dtype == torch.bool:
+        return value > 0
+    if dtype == torch.int64:
+        return value.nan_to_num().clamp(-3, 3).to(dtype)
+    return value.abs() if name == 'p' else value.to(dtype)
 
 
 def mixed(shape: tuple[int, ...], generator: torch.Generator, special: float) -> torch.Tensor:

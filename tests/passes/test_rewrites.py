@@ -10,7 +10,7 @@ from adjoint.passes.pipeline import FAMILIES, Level, optimize
 from adjoint.passes.rewrite import Family, Rewrite
 from adjoint.passes.specialize import specialized
 from adjoint.passes.walk import rewritten
-from tests.passes.drawn import bits_differ, built, drawn, examples_of, named, variables_of
+from tests.passes.drawn import SPECIAL, bits_differ, built, drawn, examples_of, named, rolled, variables_of
 
 ALL = [rewrite for family in (MARKS, *FAMILIES) for rewrite in family.rewrites]
 BITWISE = [pair for pair in examples_of(ALL) if pair[0].exactness.kind == 'bitwise']
@@ -25,8 +25,14 @@ def test_bitwise_rewrite_changes_no_bit(pair: tuple[Rewrite, str]):
     untyped = built(example, variables)
     generator = torch.Generator().manual_seed(7)
     table = Family('one', '', (rewrite,)).table({'bitwise'})
-    for draw in range(DRAWS):
-        feed = {v: drawn(name, generator, 0.4 * (draw % 3) / 2) for name, v in variables.items()}
+    feeds = [
+        {v: drawn(name, generator, 0.4 * (draw % 3) / 2) for name, v in variables.items()}
+        for draw in range(DRAWS)
+    ]
+    # Every special number at every place, beside every other.
+    for i in range(len(SPECIAL)):
+        feeds += [{v: rolled(name, i + (i + 3) * k) for k, (name, v) in enumerate(variables.items())}]
+    for feed in feeds:
         known = specialized([untyped], {v: TensorType.of(value) for v, value in feed.items()})
         walked = rewritten(known.nodes, table)
         assert rewrite in walked.made_by.values() or walked.applied, 'the rewrite does not fit its example'

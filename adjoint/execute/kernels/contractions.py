@@ -95,10 +95,11 @@ def _extremum(place: Place) -> Written:
 
 
 @TABLE.takes(Argmax, Argmin)
-def _position(place: Place) -> Written:
-    attrs = place.node.attrs
-    kernel = torch.argmax if isinstance(place.node.op, Argmax) else torch.argmin
-    bound = {'kernel': kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
+def _position(place: Place) -> Written | None:
+    (x,), op, attrs = place.given, place.node.op, place.node.attrs
+    if x is None or x.dtype == torch.bool or not isinstance(op, Argmax | Argmin):
+        return None
+    bound = {'kernel': op.kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
     return Written('{kernel}({0}, {dim}, {keepdim})', bound)
 
 
