@@ -18,7 +18,7 @@ from adjoint.ops.index import getitem
 from adjoint.ops.reduction import reduction_attrs, sum_
 from adjoint.ops.shape import cat, reshape, transpose
 from adjoint.passes.facts import dtype_of, shape_of
-from adjoint.passes.walk import Walked, remade
+from adjoint.passes.walk import Walked, replaced
 
 __all__ = ['merged']
 
@@ -69,7 +69,7 @@ def merged(nodes: Iterable[Node]) -> Walked:
         becomes = _located(find, topological_sort(wanted), wanted)
         applied += len(becomes)
         if becomes:
-            wanted = _replaced(wanted, becomes)
+            wanted = replaced(wanted, becomes)
     return Walked(wanted, applied=applied)
 
 
@@ -82,27 +82,6 @@ def _located(find: _Finder, order: Sequence[Node], outputs: Sequence[Node]) -> _
         return find(order, outputs)
     finally:
         leave_sites(outside)
-
-
-def _replaced(nodes: Sequence[Node], becomes: _Becomes) -> list[Node]:
-    """Return nodes in whose graphs some are replaced, also behind what they are replaced by."""
-    settled: dict[Node, Node] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack[-1]
-        if node in settled:
-            stack.pop()
-            continue
-        needed = [becomes[node]] if node in becomes else node.inputs
-        pending = [x for x in needed if x not in settled]
-        if pending:
-            stack.extend(reversed(pending))
-            continue
-        if node in becomes:
-            settled[node] = settled[becomes[node]]
-        else:
-            settled[node] = remade(node, [settled[x] for x in node.inputs])
-    return [settled[node] for node in nodes]
 
 
 # -- products that share an operand ------------------------------------------------------------------

@@ -16,6 +16,7 @@ from adjoint.core.rebuild import rebuilt
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import placeholder
 from adjoint.ops.linear import alias
+from adjoint.passes.chains import chained
 from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
 from adjoint.passes.likes import LIKES
@@ -23,6 +24,7 @@ from adjoint.passes.marks import MARKS
 from adjoint.passes.merging import merged
 from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
+from adjoint.passes.scales import SCALES
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
 from adjoint.passes.together import TOGETHER
@@ -44,10 +46,15 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In their order.
-FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND, TOGETHER)
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, SCALES, ROUND, TOGETHER)
 
 # A walk for those that look for what the user wrote, and then one for those that tidy up.
 _FIRST = frozenset({'stabilize', 'complement'})
+
+# Passes over whole graphs that round in another way.
+_ROUNDING: Mapping[str, Callable[[Iterable[Node]], Walked]] = MappingProxyType(
+    {'chains': chained, 'merging': merged}
+)
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -216,7 +223,7 @@ def _run(
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
         if feed is not None:
-            bitwise = each.run is not merged and all(
+            bitwise = each.name not in _ROUNDING and all(
                 by.exactness.kind == 'bitwise' for by in walked.made_by.values()
             )
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
@@ -244,7 +251,7 @@ def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
             )
     # Any walk merges equal nodes; one for itself is needed where there is no other.
     found = [*(found[1:] or found), _Pass('folding', folded)]
-    return [*found, _Pass('merging', merged)] if 'rounding' in kinds else found
+    return [*found, *(_Pass(name, run) for name, run in _ROUNDING.items())] if 'rounding' in kinds else found
 
 
 def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: AbstractSet[Node]) -> None:
