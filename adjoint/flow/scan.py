@@ -21,6 +21,7 @@ from adjoint.flow.batching import (
     together,
 )
 from adjoint.flow.holder import Holder, common_type
+from adjoint.flow.lighten import lighter
 from adjoint.flow.stacks import CHUNK, Slices, Stacks
 from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
@@ -30,6 +31,7 @@ from adjoint.ops.linear import cast
 from adjoint.ops.reduction import amax
 from adjoint.ops.select import where
 from adjoint.ops.several import items, joined, parts, slots
+from adjoint.passes.pipeline import Level
 
 __all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
 
@@ -137,6 +139,23 @@ class Scan(Holder):
         found = scanned(step, operands, **options_of(node))[: self.outputs]
         return together(results_of_batch(found, len(first), reached, like))
 
+    def lightened(self, node: Node, level: Level, room: int) -> Mapping[int, Node] | None:
+        own = operands_of(node, node.inputs)
+        types = [x.type for x in node.inputs]
+        is_done = type(self) is not Scan or bool(own.count) or None in types
+        steps = None if is_done else _known_length(node, operands_of(node, [t for t in types if t is not None]))
+        room = node.attrs.get('light', room)
+        found = lighter(node, steps, level, room) if isinstance(steps, int) and steps > 1 else None
+        if found is None:
+            return None
+        after: dict[Node, Node] = {}
+        if found.results:
+            op, options = Scan(len(found.results)), {**options_of(node), 'length': steps}
+            loop = loop_node(op, found.body, found.operands, options, light=found.room)
+            after = dict(zip(found.results, items(loop), strict=True))
+        places = node.attrs.get('places', range(self.outputs))
+        return dict(zip((places[i] for i in found.outputs), rebuilt(found.outputs.values(), after), strict=True))
+
     def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
         own = operands_of(node, range(len(node.inputs)))
         attrs = {**node.attrs, 'length': steps}
@@ -207,7 +226,7 @@ def loop_node(
 
 def options_of(node: Node) -> dict[str, Any]:
     """Return the options with which the node of a loop was made."""
-    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states'}
+    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states', 'light'}
     return {'kind': type(node.op)} | {name: value for name, value in node.attrs.items() if name not in own}
 
 

@@ -20,7 +20,7 @@ from adjoint.ops.shape import cat, reshape, transpose
 from adjoint.passes.facts import dtype_of, shape_of
 from adjoint.passes.walk import Walked, remade
 
-__all__ = ['merged']
+__all__ = ['merged', 'replaced']
 
 # By what a node is replaced: nodes that may be built on nodes that are replaced themselves.
 _Becomes: TypeAlias = dict[Node, Node]
@@ -69,7 +69,7 @@ def merged(nodes: Iterable[Node]) -> Walked:
         becomes = _located(find, topological_sort(wanted), wanted)
         applied += len(becomes)
         if becomes:
-            wanted = _replaced(wanted, becomes)
+            wanted = replaced(wanted, becomes)
     return Walked(wanted, applied=applied)
 
 
@@ -84,7 +84,7 @@ def _located(find: _Finder, order: Sequence[Node], outputs: Sequence[Node]) -> _
         leave_sites(outside)
 
 
-def _replaced(nodes: Sequence[Node], becomes: _Becomes) -> list[Node]:
+def replaced(nodes: Sequence[Node], becomes: _Becomes) -> list[Node]:
     """Return nodes in whose graphs some are replaced, also behind what they are replaced by."""
     settled: dict[Node, Node] = {}
     stack = list(nodes)

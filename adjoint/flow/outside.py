@@ -1,0 +1,172 @@
+"""The nodes of the body of a loop, computed outside of it: once, or for all steps as one batch."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import torch
+
+from adjoint.core.errors import AdjointError
+from adjoint.core.node import Node
+from adjoint.core.order import topological_sort
+from adjoint.core.source import ambient_site, enter_site, leave_sites
+from adjoint.core.tensor_type import TensorType
+from adjoint.flow.map import Map
+from adjoint.ops.arithmetic import abs_, add, div, mul, neg, sub
+from adjoint.ops.body import Body
+from adjoint.ops.creation import Variable
+from adjoint.ops.random import Draw
+from adjoint.passes.facts import shape_of
+
+__all__ = ['Outside', 'bytes_of']
+
+# A step that computes more than so many bytes at once takes longer for that than for the call.
+_LARGEST = 1 << 18
+
+# Ops of which each entry has the same bits however many are computed at once: with no function whose vector
+# form rounds in another way than its scalar form.
+_EXACT = frozenset({abs_, add, div, mul, neg, sub})
+_EXACT_DTYPES = frozenset({torch.float32, torch.float64})
+
+_OURS = 'adjoint.ops.'
+
+
+class Outside:
+    """What stands outside of a loop for the nodes of its body.
+
+    Parameters
+    ----------
+    once : mapping of Node to Node
+        The constants of the body with what the loop is given for them.
+    each : mapping of Node to Node
+        Nodes of the body with tensors of their values in all steps, along a first axis.
+    inside : collection of Node
+        All nodes of the body.
+    steps : int
+        How many steps there are.
+    room : int
+        How many bytes may be computed for all steps together.
+    rounds : bool
+        Whether values may be rounded in another way.
+    """
+
+    def __init__(
+        self,
+        once: Mapping[Node, Node],
+        each: Mapping[Node, Node],
+        inside: Collection[Node],
+        steps: int,
+        room: int,
+        *,
+        rounds: bool,
+    ) -> None:
+        self.once = dict(once)
+        self.each = dict(each)
+        self.steps = steps
+        self.room = room
+        self.rounds = rounds
+        self._inside = inside
+        # What is known to be laid out in order, one step after the other.
+        self.stacked: set[Node] = set()
+
+    def take(self, node: Node) -> bool:
+        """Compute a node outside, if that is possible; whether it is."""
+        if node in self.once or node in self.each:
+            return True
+        if not node.inputs:
+            # A number, or a tensor that the graph holds, stands in the body and outside.
+            is_held = is_pure(node)
+            if is_held:
+                self.once[node] = node
+            return is_held
+        if not is_pure(node) or not all(x in self.once or x in self.each for x in node.inputs):
+            return False
+        outside = ambient_site()
+        enter_site(node.site)
+        try:
+            if all(x in self.once for x in node.inputs):
+                self.once[node] = _on(node, [self.once[x] for x in node.inputs])
+                return True
+            return self._batch(node)
+        finally:
+            leave_sites(outside)
+
+    def given(self, node: Node) -> Node:
+        """Return a variable for the values of a node that the loop gives anyway."""
+        known = node.type
+        shape = None if known is None or known.shape is None else (self.steps, *known.shape)
+        made = Variable(node.given_name, shape, known and known.dtype, known and known.device)
+        if node not in self.once:
+            self.each[node] = made
+            self.stacked.add(node)
+        return made
+
+    def stack(self, node: Node) -> Node | None:
+        """Return a variable for the values of a node that the loop gives, if there is room for them."""
+        return self.given(node) if self._pays(node) else None
+
+    def _batch(self, node: Node) -> bool:
+        """Compute a node for all steps at once."""
+        if not (self.rounds or self._is_exact(node)) or not self._pays(node, spends=False):
+            return False
+        example = _on(node, [self.once.get(x, x) for x in node.inputs])
+        given = [self.each.get(x) for x in node.inputs]
+        try:
+            found = node.op.batch(example, given)
+        except AdjointError:
+            return False
+        if not self._is_batch(node, found) or not self._pays(node):
+            return False
+        self.each[node] = found
+        if all(x in self.stacked for x in node.inputs if x in self.each):
+            self.stacked.add(node)
+        return True
+
+    def _is_exact(self, node: Node) -> bool:
+        """Whether an op has the same bits on a batch, and leaves the same layout to what follows."""
+        if node.op not in _EXACT or node.type is None or node.type.dtype not in _EXACT_DTYPES:
+            return False
+        return all(x in self.stacked and shape_of(x) == shape_of(node) and x.dtype == node.dtype for x in node.inputs)
+
+    def _is_batch(self, node: Node, found: Node) -> bool:
+        """Whether a node is what a rule should have made: of ops on the whole, and of nothing inside."""
+        if found.type is None or found.type.shape != (self.steps, *(shape_of(node) or ())):
+            return False
+        known = {*self.once.values(), *self.each.values()}
+        made = [x for x in topological_sort(found, behind=known) if x not in known]
+        return found.type.dtype == node.dtype and not any(
+            isinstance(x.op, Map) or x in self._inside for x in made
+        )
+
+    def _pays(self, node: Node, *, spends: bool = True) -> bool:
+        """Whether a node is small in one step, and all steps fit; these then take of the room."""
+        size = bytes_of(node)
+        if size is None or size > _LARGEST or size * self.steps > self.room:
+            return False
+        if spends:
+            self.room -= size * self.steps
+        return True
+
+
+def is_pure(node: Node) -> bool:
+    """Whether a node is nothing but a function of its operands, of one known type."""
+    known: TensorType | None = node.type
+    is_known = known is not None and known.is_static and node.op.outputs == 1
+    is_ours = type(node.op).__module__.startswith(_OURS) and node.op.shareable
+    holds = any(isinstance(v, (Body, tuple)) and _holds_body(v) for v in node.attrs.values())
+    return is_known and is_ours and not isinstance(node.op, Draw) and not holds
+
+
+def _holds_body(value: object) -> bool:
+    return isinstance(value, Body) or any(isinstance(x, Body) for x in value)  # pyright: ignore
+
+
+def bytes_of(node: Node) -> int | None:
+    """Return how many bytes a value takes, where that is known."""
+    shape = shape_of(node)
+    if shape is None or node.type is None or node.type.dtype is None:
+        return None
+    return torch.Size(shape).numel() * node.type.dtype.itemsize
+
+
+def _on(node: Node, inputs: Sequence[Node]) -> Node:
+    """Return a node on other operands of the same types."""
+    return Node.restored(list(inputs), node.op, dict(node.attrs), node.given_name, node.site, node.type)
