@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import adjoint as ad
+from adjoint.ops.basis import basis
 from tests.torch_func import hessian, jvp, vjp
 
 X = torch.tensor([[0.3, -1.2, 0.7], [2.0, 0.1, -0.4]], dtype=torch.float64)
@@ -126,3 +127,38 @@ def test_jacobians_need_no_sizes():
     for mode in ('forward', 'reverse'):
         (found,) = ad.Evaluator(ad.jacobians(ad.tanh(x * w), [w], mode=mode)).run({x: X, w: W})
         close(found, torch.func.jacrev(lambda w: torch.tanh(X * w))(W))
+
+
+@pytest.mark.parametrize('of', ['rows', 'columns'])
+def test_the_hessian_of_a_linear_model_is_products_of_matrices(of: str):
+    n, d = 5, 3
+    data, w = ad.Variable('data', (n, d), torch.float64), ad.Variable('w', (d,), torch.float64)
+    (((H,),)) = ad.hessians(ad.sum(ad.sin(data @ w if of == 'rows' else w @ data.T)), [w])
+    at = torch.randn(n, d, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    close(ad.Evaluator([H]).run({data: at, w: W}), [hessian(lambda w: torch.sin(at @ w).sum())(W)])
+    products = [node for node in ad.topological_sort([H]) if node.op is ad.matmul]
+    # Of data and w, and of all rows of one product with data: no batch of products, no identity matrix.
+    assert sorted(len(y.shape) for y in products) == [1, 2]
+    assert not any(node.op is basis for node in ad.topological_sort([H]))
+
+
+@pytest.mark.parametrize('mode', ['forward', 'reverse'])
+@pytest.mark.parametrize('executor', ['reference', 'plan'])
+@pytest.mark.parametrize('level', ['none', 'bitwise', 'fast'])
+def test_the_jacobian_of_a_linear_map_is_its_matrix_in_memory_of_its_own(
+    mode: Any, executor: Any, level: Any
+):
+    matrix, x = ad.Variable('matrix', (2, 3), torch.float64), ad.Variable('x', (3,), torch.float64)
+    y = ad.Variable('y', (2,), torch.float64)
+    blocks = [*ad.jacobians(matrix @ x, [x], mode=mode), *ad.jacobians(y @ matrix, [y], mode=mode)]
+    evaluator = ad.Evaluator(blocks, executor=executor, optimize=level)
+    # A product with unit vectors would make nan of the infinite entry's row, and 0.0 of the -0.0.
+    at = torch.tensor([[1.0, float('inf'), -0.0], [2.0, 3.0, 4.0]], dtype=torch.float64)
+    for _ in range(2):
+        by_x, by_y = evaluator.run({matrix: at, x: W, y: W[:2]})
+        assert torch.equal(by_x, at)
+        assert torch.equal(by_y, at.T)
+        assert by_x.signbit()[0, 2]
+        by_x.zero_()
+        by_y.zero_()
+        assert float(at.sum()) == float('inf')

@@ -47,6 +47,7 @@ TABLE: dict[str, tuple[Callable[..., Any], tuple[Any, ...], Any, Any]] = {
     'vectors': (torch.dot, (V, V.flip(0)), 0, 0),
     'matrix and vectors': (torch.matmul, (W.T, V), (None, 0), 0),
     'vectors and matrix': (torch.matmul, (V, W), (0, None), 0),
+    'a matrix and columns': (torch.matmul, (W.T, V.unsqueeze(-1)), (None, 0), 0),
     'vectors and matrices': (torch.matmul, (V, X), 0, 0),
     'a choice': (lambda x, y: torch.where(x > y, x, y * 2), (X, Y), 0, 0),
     'positions': (lambda x, i: x[i], (X, PLACES), 0, 0),

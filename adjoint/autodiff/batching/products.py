@@ -5,6 +5,7 @@ from adjoint.autodiff.batching.operands import Batches, Rule, any_batch, lifted,
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.ops.attention import Attention
+from adjoint.ops.basis import basis
 from adjoint.ops.batch import spread
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight, matmul
 from adjoint.ops.linalg import AsColumns, FromColumns, Pinv
@@ -23,9 +24,11 @@ def _matmul(node: Node, batches: Batches) -> Node | None:
     if rank_a is None or rank_b is None:
         return None
     if batch_b is None and batch_a is not None and rank_a == 1 and rank_b <= _MATRIX:
-        return matmul(batch_a, b)
+        return _times(batch_a, b)
     if batch_a is None and batch_b is not None and rank_b == 1 and rank_a <= _MATRIX:
-        return matmul(batch_b, a if rank_a == 1 else transpose(a, 0, 1))
+        return _times(batch_b, a if rank_a == 1 else transpose(a, 0, 1))
+    if batch_a is None and batch_b is not None and rank_a == rank_b == _MATRIX and _is_column(b):
+        return unsqueeze(matmul(squeeze(batch_b, -1), transpose(a, 0, 1)), -1)
     # Vectors as matrices, and as many axes in front of the matrices of both.
     wanted = max(rank_a, rank_b, _MATRIX)
     left, right = (a if batch_a is None else batch_a), (b if batch_b is None else batch_b)
@@ -39,6 +42,19 @@ def _matmul(node: Node, batches: Batches) -> Node | None:
     if rank_b == 1:
         product = squeeze(product, -1)
     return squeeze(product, -2 if rank_b != 1 else -1) if rank_a == 1 else product
+
+
+def _times(vectors: Node, b: Node) -> Node:
+    """Return the products of vectors with a vector or matrix; those of the unit vectors are its rows.
+
+    Times 1, since a product has memory of its own: passes leave that out where nobody can tell.
+    """
+    return b * 1 if vectors.op is basis else matmul(vectors, b)
+
+
+def _is_column(b: Node) -> bool:
+    """Whether a matrix is known to have one column."""
+    return b.type is not None and b.type.shape is not None and b.type.shape[-1] == 1
 
 
 def _matrices(c: Node, a: Node, b: Node) -> tuple[Node, Node, Node] | None:
@@ -55,6 +71,8 @@ def _matrices(c: Node, a: Node, b: Node) -> tuple[Node, Node, Node] | None:
 
 def _by_left(node: Node) -> Node | None:
     c, b, like = node.inputs
+    if rank_of(like) == 1 and rank_of(b) == _MATRIX:
+        return matmul(c, transpose(b, 0, 1))  # a vector for each example, and the rows of one product for all
     matrices = _matrices(c, like, b)
     if matrices is None:
         return None
@@ -64,6 +82,8 @@ def _by_left(node: Node) -> Node | None:
 
 def _by_right(node: Node) -> Node | None:
     c, a, like = node.inputs
+    if rank_of(like) == 1 and rank_of(a) == _MATRIX:
+        return matmul(transpose(a, 0, 1), c)
     matrices = _matrices(c, a, like)
     if matrices is None:
         return None
