@@ -21,6 +21,7 @@ from adjoint.ops.arithmetic import add
 from adjoint.ops.body import Body, variable_like
 from adjoint.ops.contraction import matmul
 from adjoint.ops.reduction import reduction_attrs, sum_
+from adjoint.ops.several import item
 from adjoint.ops.shape import reshape, transpose
 from adjoint.passes.facts import is_floating, shape_of
 from adjoint.passes.merging import replaced
@@ -46,6 +47,8 @@ class Lighter:
         Variables for the outputs of that loop, each of which may stand for several of its places.
     outputs : dict of int to Node
         For each output of the loop that was, what it is now, from ``results`` and what the loop was given.
+    visible : int
+        How many of the outputs of that loop, the first ones, a user may see.
     room : int
         How many bytes may still be computed for all steps together.
     """
@@ -54,6 +57,7 @@ class Lighter:
     operands: Operands[Node]
     results: list[Node]
     outputs: dict[int, Node]
+    visible: int
     room: int
 
 
@@ -81,17 +85,25 @@ def lighter(node: Node, steps: int, level: Level, room: int) -> Lighter | None:
     if rounds:
         outputs = _regrouped(outputs, inputs.carries)
     sums = _running_sums(inputs.carries, outputs) if rounds else {}
+    own, inside = operands_of(node, node.inputs), set(topological_sort(outputs))
     staying: set[int] = set()
     while True:
         plan = _Plan(node, inputs, outputs, sums, staying)
-        failed = plan.divide(Outside(
-            dict(zip(inputs.constants, operands_of(node, node.inputs).constants, strict=True)),
-            dict(zip(inputs.sequences, operands_of(node, node.inputs).sequences, strict=True)),
-            set(topological_sort(outputs)), steps, room, rounds=rounds,
-        ))  # fmt: skip
+        once = dict(zip(inputs.constants, own.constants, strict=True))
+        each = dict(zip(inputs.sequences, own.sequences, strict=True))
+        stacked = [x for x, xs in each.items() if _is_stack(xs)]
+        failed = plan.divide(Outside(once, each, stacked, inside, steps, room, rounds=rounds))
         if failed is None:
             return plan.made()
         staying.add(failed)
+
+
+def _is_stack(xs: Node) -> bool:
+    """Whether a tensor is known to have been put together step by step, so that it lies in that order."""
+    if xs.op is not item:
+        return False
+    (loop,) = xs.inputs
+    return 'body' in loop.attrs and xs.attrs['position'] >= loop.attrs.get('carries', loop.op.outputs)
 
 
 def _typed_step(node: Node, level: Level, room: int) -> Body | None:
@@ -149,6 +161,7 @@ class _Plan:
         self._outputs = outputs
         self._sums = {i: terms for i, terms in sums.items() if i not in staying}
         self._staying = staying
+        self._visible: int = node.attrs.get('visible', len(outputs))
         self._early: set[Node] = set()  # computed before the loop
         self._inner: set[Node] = set()  # computed in it
         self._results: dict[Node, Node] = {}  # what the loop gives for each step, and variables for that
@@ -219,7 +232,9 @@ class _Plan:
         for i, y in list(enumerate(self._outputs))[carries:]:
             outputs[i] = self._results[y] if y in self._results else outside.each[y]
         body = Body(step.of_body, rebuilt(nodes, moved))
-        return Lighter(body, operands, [*last.values(), *self._results.values()], outputs, outside.room)
+        results = [*last.values(), *self._results.values()]
+        visible = len(kept) + len(self._results.keys() & set(self._outputs[carries : self._visible]))
+        return Lighter(body, operands, results, outputs, visible, outside.room)
 
     def _total(self, i: int) -> Node:
         """Return what a carry has become after the last step, of one that only adds up."""

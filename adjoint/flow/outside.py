@@ -1,6 +1,6 @@
 """The nodes of the body of a loop, computed outside of it: once, or for all steps as one batch."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 
@@ -38,6 +38,8 @@ class Outside:
         The constants of the body with what the loop is given for them.
     each : mapping of Node to Node
         Nodes of the body with tensors of their values in all steps, along a first axis.
+    stacked : iterable of Node
+        Those of them that are known to lie in memory in order, one step after the other.
     inside : collection of Node
         All nodes of the body.
     steps : int
@@ -52,6 +54,7 @@ class Outside:
         self,
         once: Mapping[Node, Node],
         each: Mapping[Node, Node],
+        stacked: Iterable[Node],
         inside: Collection[Node],
         steps: int,
         room: int,
@@ -64,8 +67,7 @@ class Outside:
         self.room = room
         self.rounds = rounds
         self._inside = inside
-        # What is known to be laid out in order, one step after the other.
-        self.stacked: set[Node] = set()
+        self._stacked = set(stacked)
 
     def take(self, node: Node) -> bool:
         """Compute a node outside, if that is possible; whether it is."""
@@ -96,7 +98,7 @@ class Outside:
         made = Variable(node.given_name, shape, known and known.dtype, known and known.device)
         if node not in self.once:
             self.each[node] = made
-            self.stacked.add(node)
+            self._stacked.add(node)
         return made
 
     def stack(self, node: Node) -> Node | None:
@@ -116,15 +118,15 @@ class Outside:
         if not self._is_batch(node, found) or not self._pays(node):
             return False
         self.each[node] = found
-        if all(x in self.stacked for x in node.inputs if x in self.each):
-            self.stacked.add(node)
+        if all(x in self._stacked for x in node.inputs if x in self.each):
+            self._stacked.add(node)
         return True
 
     def _is_exact(self, node: Node) -> bool:
         """Whether an op has the same bits on a batch, and leaves the same layout to what follows."""
         if node.op not in _EXACT or node.type is None or node.type.dtype not in _EXACT_DTYPES:
             return False
-        return all(x in self.stacked and shape_of(x) == shape_of(node) and x.dtype == node.dtype for x in node.inputs)
+        return all(x in self._stacked and shape_of(x) == shape_of(node) and x.dtype == node.dtype for x in node.inputs)
 
     def _is_batch(self, node: Node, found: Node) -> bool:
         """Whether a node is what a rule should have made: of ops on the whole, and of nothing inside."""
