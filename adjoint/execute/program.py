@@ -112,8 +112,10 @@ class PlannedProgram:
         used = {x for line in lines for x in line.step.uses} | set(plan.outputs)
         for node in task.fed:
             self._names[node] = names.new(node.given_name or 'x') if node in used else '_'
-        self._fed = [self._names[node] for node in task.fed]
-        self._head = _unpacking(self._fed, 'values')
+        fed = [self._names[node] for node in task.fed]
+        self._head = _unpacking(fed, 'values')
+        # In a loop, what the next step is given has a name even if nothing uses it.
+        self._slots = [names.new('unused') if name == '_' else name for name in fed]
         self._body = [self._statement(i, line, names) for i, line in enumerate(lines)]
         results = [self._names[node] for node in plan.outputs]
         for i in task.copied:
@@ -140,7 +142,7 @@ class PlannedProgram:
 
     def repeat(
         self, carries: Sequence[torch.Tensor], rows: Sequence[Sequence[torch.Tensor]], constants: Sequence[Any]
-    ) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+    ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]]:
         """Run the program for one row of values after the other, with nothing looked up in between.
 
         Parameters
@@ -156,10 +158,10 @@ class PlannedProgram:
         -------
         carries : list of torch.Tensor
             The first results of the last run.
-        results : list of list
+        results : list of tuple
             The others of each run.
         """
-        key = len(carries), len(self._fed) - len(constants)
+        key = len(carries), len(self._slots) - len(constants)
         loop = self._loops.get(key)
         if loop is None:
             loop = self._loops[key] = self._looped(*key)
@@ -175,22 +177,21 @@ class PlannedProgram:
 
     def _looped(self, carries: int, before: int) -> FunctionType:
         """Return the lines in a loop."""
-        fed, results = self._fed, self._results
-        listed = ', '.join(results[:carries])
+        slots, results = self._slots, self._results
+        carried = ', '.join(slots[:carries])
+        kept = ', '.join(results[carries:])
         return self._made(
             [
                 'def program(carries, rows, constants):',
-                f' {_unpacking(fed[:carries], "carries")}',
-                f' {_unpacking(fed[before:], "constants")}',
+                f' {_unpacking(slots[:carries], "carries")}',
+                f' {_unpacking(slots[before:], "constants")}',
                 ' kept = []',
-                ' for row in rows:',
-                f'  {_unpacking(fed[carries:before], "row")}',
+                f' for {_listed(slots[carries:before]) or "_"} in rows:',
             ],
             2,
-            f'  kept.append([{", ".join(results[carries:])}])',
-            f'  carries = [{listed}]',
-            f'  {_unpacking(fed[:carries], "carries")}',
-            ' return carries, kept',
+            f'  kept.append(({kept},))' if kept else '  pass',
+            f'  {carried} = {", ".join(results[:carries])}' if carries else '  pass',
+            f' return [{carried}], kept',
         )
 
     def _made(self, head: Sequence[str], indent: int, *tail: str) -> FunctionType:
@@ -263,9 +264,11 @@ class PlannedProgram:
 
 
 def _unpacking(names: Sequence[str], values: str) -> str:
-    if not names:
-        return 'pass'
-    return f'({names[0]},) = {values}' if len(names) == 1 else f'{", ".join(names)} = {values}'
+    return f'{_listed(names)} = {values}' if names else 'pass'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f'({names[0]},)' if len(names) == 1 else ', '.join(names)
 
 
 def _poisoned(*dead: torch.Tensor) -> None:

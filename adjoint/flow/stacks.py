@@ -84,16 +84,19 @@ class Stacks:
         self._filled: list[torch.Tensor] = []
         self._done = 0
         self._recent: list[Sequence[torch.Tensor]] = []
+        self._alone = 0  # how many of these came one by one, the first ones
 
     def extend(self, results: Sequence[Sequence[torch.Tensor]]) -> None:
-        """Keep the results of the next steps."""
-        for each in results:
-            self.put(each)
+        """Keep the results of the next steps of a chunk, all of one type, up to its end."""
+        if results:
+            self._recent += results
+            self._stack()
 
     def put(self, results: Sequence[torch.Tensor]) -> None:
         """Keep the results of the next step."""
         if results:
             self._recent.append(results)
+            self._alone = len(self._recent)
             if len(self._recent) == CHUNK or self._done + len(self._recent) == self._steps:
                 self._stack()
 
@@ -106,7 +109,8 @@ class Stacks:
                     self._filled.append(column[0])  # in its place until all are there
                 continue
             more = k in self._first
-            self._check(k, self._filled[k][0 if not self._reverse else -1] if before else column[0], column)
+            first = self._filled[k][-1 if self._reverse else 0] if before else column[0]
+            self._check(k, first, column[: self._alone + 1])
             values = [self._first[k], *column] if more and not before else column
             places = slice(before + (more and before > 0), self._done + more)
             if self._reverse:
@@ -120,7 +124,7 @@ class Stacks:
                 self._filled.append(part if is_all else part.new_empty((size, *part.shape[1:])))
             if self._filled[k] is not part:
                 self._filled[k][places] = part
-        self._recent = []
+        self._recent, self._alone = [], 0
 
     def _check(self, position: int, first: torch.Tensor, column: Sequence[torch.Tensor]) -> None:
         for y in column:

@@ -17,7 +17,7 @@ Layouts: TypeAlias = list[tuple[Any, ...]]
 # From the carries, the slices of some steps, and the constants to the carries after these and their results.
 Repeat: TypeAlias = Callable[
     [Sequence[torch.Tensor], Sequence[Sequence[torch.Tensor]], Sequence[torch.Tensor]],
-    tuple[list[torch.Tensor], list[list[torch.Tensor]]],
+    tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]],
 ]
 
 
