@@ -26,7 +26,17 @@ class _Names:
 
     def __init__(self) -> None:
         self.bound: dict[str, object] = {}
-        self._used: set[str] = {'values', 'program', 'poison', 'carries', 'rows', 'row', 'constants', 'kept', '_'}
+        self._used: set[str] = {
+            'values',
+            'program',
+            'poison',
+            'carries',
+            'rows',
+            'row',
+            'constants',
+            'kept',
+            '_',
+        }
         self._counts: Counter[str] = Counter()
         self._of: dict[int, str] = {}
         self._numbers: dict[tuple[object, ...], str] = {}
@@ -141,7 +151,10 @@ class PlannedProgram:
             set_records(records)
 
     def repeat(
-        self, carries: Sequence[torch.Tensor], rows: Sequence[Sequence[torch.Tensor]], constants: Sequence[Any]
+        self,
+        carries: Sequence[torch.Tensor],
+        rows: Sequence[Sequence[torch.Tensor]],
+        constants: Sequence[Any],
     ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]]:
         """Run the program for one row of values after the other, with nothing looked up in between.
 

@@ -15,12 +15,13 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.rebuild import dependents, rebuilt
 from adjoint.core.tensor_type import TensorType
-from adjoint.flow.outside import Outside
+from adjoint.flow.outside import Outside, alike
 from adjoint.flow.steps import Operands, operands_of
 from adjoint.ops.arithmetic import add
 from adjoint.ops.body import Body, variable_like
-from adjoint.ops.contraction import matmul
-from adjoint.ops.reduction import reduction_attrs, sum_
+from adjoint.ops.contraction import Multilinear, matmul
+from adjoint.ops.elementwise import Elementwise
+from adjoint.ops.reduction import Reduction, reduction_attrs, sum_
 from adjoint.ops.several import item
 from adjoint.ops.shape import reshape, transpose
 from adjoint.passes.facts import is_floating, shape_of
@@ -31,6 +32,9 @@ from adjoint.passes.specialize import specialized
 __all__ = ['Lighter', 'lighter']
 
 _MATRIX = 2
+
+# Kinds of ops whose value lies in no operand's memory.
+_FRESH = (Elementwise, Multilinear, Reduction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,12 @@ def lighter(node: Node, steps: int, level: Level, room: int) -> Lighter | None:
     room : int
         How many bytes may be computed for all steps together.
     """
-    rounds = 'rounding' in LEVELS[level]
+    rounds, count = 'rounding' in LEVELS[level], node.attrs['carries']
     # Products are merged in what is left, which hides what is added up.
     is_first = 'light' not in node.attrs
     step = _typed_step(node, 'default' if rounds and is_first else level, room)
-    if step is None:
-        return None
+    if step is None or len(set(step.outputs[count:])) < len(step.outputs) - count:
+        return None  # of one value given twice, both are in memory of their own
     inputs, outputs = operands_of(node, step.inputs), list(step.outputs)
     if rounds:
         outputs = _regrouped(outputs, inputs.carries)
@@ -108,7 +112,8 @@ def _is_stack(xs: Node) -> bool:
 
 def _typed_step(node: Node, level: Level, room: int) -> Body | None:
     """Return the body for the types of the operands, if all of them are known; rewritten at a level."""
-    own, body = operands_of(node, node.inputs), node.attrs['body']
+    own = operands_of(node, node.inputs)
+    body: Body = node.attrs['body']
     known: list[TensorType] = []
     for x, is_sequence in [*((c, False) for c in own.carries), *((s, True) for s in own.sequences),
                            *((k, False) for k in own.constants)]:  # fmt: skip
@@ -123,12 +128,7 @@ def _typed_step(node: Node, level: Level, room: int) -> Body | None:
         return None
     inputs = [found.variables.get(x, x) for x in body.inputs]
     carried = zip(inputs[: len(own.carries)], outputs, strict=False)
-    return Body(inputs, outputs) if all(_alike(x, y) for x, y in carried) else None
-
-
-def _alike(x: Node, y: Node) -> bool:
-    """Whether two values are known to be of one shape and dtype."""
-    return shape_of(x) == shape_of(y) is not None and x.dtype == y.dtype
+    return Body(inputs, outputs) if all(alike(x, y) for x, y in carried) else None
 
 
 class _Plan:
@@ -161,6 +161,8 @@ class _Plan:
         self._outputs = outputs
         self._sums = {i: terms for i, terms in sums.items() if i not in staying}
         self._staying = staying
+        body: Body = node.attrs['body']
+        self._is_typed = all(y.type is not None and y.type.is_static for y in body.outputs)
         self._visible: int = node.attrs.get('visible', len(outputs))
         self._early: set[Node] = set()  # computed before the loop
         self._inner: set[Node] = set()  # computed in it
@@ -170,20 +172,25 @@ class _Plan:
         """Decide what is computed outside; return the position of an output that has to stay, if one has."""
         self._outside = outside
         carries = len(self._inputs.carries)
+        last = set(self._outputs[:carries])
         for x in topological_sort(self._outputs):
-            outside.take(x)
+            # What a loop ends with lies in memory of its own, and in no stack.
+            if x not in last:
+                outside.take(x)
         self._early = {*outside.once, *outside.each}
         roots = [self._outputs[i] for i in range(carries) if i not in self._sums]
         roots += [self._outputs[i] for i in sorted(self._staying) if i >= carries]
         self._inner = {*topological_sort(roots, behind=self._early), *self._inputs.carries} - self._early
         results = list(enumerate(self._outputs))[carries:]
         for i, y in results:
-            if y in self._inner or i in self._staying:
+            # What a user may see lies in memory of its own, as a stack does.
+            if y in self._inner or i in self._staying or not isinstance(y.op, _FRESH):
                 self._results[y] = outside.given(y)
         wanted = [(i, x) for i, terms in self._sums.items() for term in terms for x in _factors(term)]
         wanted += [(i, y) for i, y in results if y not in self._results]
         for i, x in wanted:
-            is_same = i >= carries and x in outside.once  # in every step: of that no copies are made
+            # Of what is the same in every step no copies are made outside.
+            is_same = i >= carries and x in outside.once
             if is_same or not self._is_sunk(x):
                 return i
         return None
@@ -204,7 +211,7 @@ class _Plan:
         return True
 
     def made(self) -> Lighter | None:
-        """Return the loop that is left; ``None`` where it is what it was."""
+        """Return the loop that is left; ``None`` where it is what it was, and was typed."""
         outside, carries = self._outside, len(self._inputs.carries)
         kept = [i for i in range(carries) if i not in self._sums]
         nodes = [*(self._outputs[i] for i in kept), *self._results]
@@ -212,7 +219,8 @@ class _Plan:
         reached = topological_sort(nodes, behind=self._early)
         border = [x for x in reached if x in self._early and (x.inputs or x in given)]
         moved = {x: variable_like(x, x.given_name) for x in border if x not in given}
-        if not moved and len(kept) == carries and all(y in self._results for y in self._outputs[carries:]):
+        is_same = len(kept) == carries and all(y in self._results for y in self._outputs[carries:])
+        if is_same and not moved and self._is_typed:
             return None
         each, once = ([x for x in border if x in where] for where in (outside.each, outside.once))
         step = Operands(
@@ -298,7 +306,7 @@ def _running_sums(carries: Sequence[Node], outputs: Sequence[Node]) -> dict[int,
         if uses[carry] != 1 or uses[y] != 1 or not _is_sum(y):
             continue
         terms, _ = _terms(y, lambda x: uses[x] == 1)
-        if carry in terms and all(_alike(x, carry) for x in terms):
+        if carry in terms and all(alike(x, carry) for x in terms):
             found[i] = [x for x in terms if x is not carry]
     return found
 
@@ -317,6 +325,6 @@ def _regrouped(outputs: Sequence[Node], carries: Sequence[Node]) -> list[Node]:
         early = [x for x in terms if x not in late]
         if len(early) > 1:
             total = add(reduce(add, [x for x in terms if x in late]), reduce(add, early))
-            if _alike(total, y):
+            if alike(total, y):
                 becomes[y] = total
     return replaced(outputs, becomes) if becomes else list(outputs)

@@ -1,6 +1,7 @@
 """The nodes of the body of a loop, computed outside of it: once, or for all steps as one batch."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 
@@ -8,15 +9,15 @@ from adjoint.core.errors import AdjointError
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
-from adjoint.core.tensor_type import TensorType
 from adjoint.flow.map import Map
 from adjoint.ops.arithmetic import abs_, add, div, mul, neg, sub
 from adjoint.ops.body import Body
 from adjoint.ops.creation import Variable
 from adjoint.ops.random import Draw
-from adjoint.passes.facts import shape_of
+from adjoint.ops.shape import permute, transpose
+from adjoint.passes.facts import dtype_of, shape_of
 
-__all__ = ['Outside', 'bytes_of']
+__all__ = ['Outside', 'alike']
 
 # A step that computes more than so many bytes at once takes longer for that than for the call.
 _LARGEST = 1 << 18
@@ -25,6 +26,7 @@ _LARGEST = 1 << 18
 # form rounds in another way than its scalar form.
 _EXACT = frozenset({abs_, add, div, mul, neg, sub})
 _EXACT_DTYPES = frozenset({torch.float32, torch.float64})
+_VIEWS = frozenset({permute, transpose})
 
 _OURS = 'adjoint.ops.'
 
@@ -68,6 +70,7 @@ class Outside:
         self.rounds = rounds
         self._inside = inside
         self._stacked = set(stacked)
+        self._known = {*self.once.values(), *self.each.values()}
 
     def take(self, node: Node) -> bool:
         """Compute a node outside, if that is possible; whether it is."""
@@ -75,18 +78,14 @@ class Outside:
             return True
         if not node.inputs:
             # A number, or a tensor that the graph holds, stands in the body and outside.
-            is_held = is_pure(node)
-            if is_held:
-                self.once[node] = node
-            return is_held
+            return is_pure(node) and self._is(self.once, node, node)
         if not is_pure(node) or not all(x in self.once or x in self.each for x in node.inputs):
             return False
         outside = ambient_site()
         enter_site(node.site)
         try:
             if all(x in self.once for x in node.inputs):
-                self.once[node] = _on(node, [self.once[x] for x in node.inputs])
-                return True
+                return self._is(self.once, node, _on(node, [self.once[x] for x in node.inputs]))
             return self._batch(node)
         finally:
             leave_sites(outside)
@@ -96,8 +95,8 @@ class Outside:
         known = node.type
         shape = None if known is None or known.shape is None else (self.steps, *known.shape)
         made = Variable(node.given_name, shape, known and known.dtype, known and known.device)
-        if node not in self.once:
-            self.each[node] = made
+        if node not in self.once and node not in self.each:
+            self._is(self.each, node, made)
             self._stacked.add(node)
         return made
 
@@ -105,9 +104,16 @@ class Outside:
         """Return a variable for the values of a node that the loop gives, if there is room for them."""
         return self.given(node) if self._pays(node) else None
 
+    def _is(self, outside: dict[Node, Node], node: Node, found: Node) -> bool:
+        """Note what a node is outside; returns true."""
+        outside[node] = found
+        self._known.add(found)
+        return True
+
     def _batch(self, node: Node) -> bool:
-        """Compute a node for all steps at once."""
-        if not (self.rounds or self._is_exact(node)) or not self._pays(node, spends=False):
+        """Compute a node for all steps at once; whether that can be."""
+        is_view = node.op in _VIEWS
+        if not (self.rounds or is_view or self._is_exact(node)):
             return False
         example = _on(node, [self.once.get(x, x) for x in node.inputs])
         given = [self.each.get(x) for x in node.inputs]
@@ -115,58 +121,60 @@ class Outside:
             found = node.op.batch(example, given)
         except AdjointError:
             return False
-        if not self._is_batch(node, found) or not self._pays(node):
+        if not self._is_batch(node, found) or not (is_view or self._pays(node)):
             return False
-        self.each[node] = found
-        if all(x in self._stacked for x in node.inputs if x in self.each):
+        if self._is_exact(node):
             self._stacked.add(node)
-        return True
+        return self._is(self.each, node, found)
 
     def _is_exact(self, node: Node) -> bool:
         """Whether an op has the same bits on a batch, and leaves the same layout to what follows."""
         if node.op not in _EXACT or node.type is None or node.type.dtype not in _EXACT_DTYPES:
             return False
-        return all(x in self._stacked and shape_of(x) == shape_of(node) and x.dtype == node.dtype for x in node.inputs)
+        return all(x in self._stacked and x.type is not None and alike(x, node) for x in node.inputs)
 
     def _is_batch(self, node: Node, found: Node) -> bool:
         """Whether a node is what a rule should have made: of ops on the whole, and of nothing inside."""
         if found.type is None or found.type.shape != (self.steps, *(shape_of(node) or ())):
             return False
-        known = {*self.once.values(), *self.each.values()}
-        made = [x for x in topological_sort(found, behind=known) if x not in known]
-        return found.type.dtype == node.dtype and not any(
+        made = [x for x in topological_sort(found, behind=self._known) if x not in self._known]
+        return found.type.dtype == dtype_of(node) and not any(
             isinstance(x.op, Map) or x in self._inside for x in made
         )
 
-    def _pays(self, node: Node, *, spends: bool = True) -> bool:
-        """Whether a node is small in one step, and all steps fit; these then take of the room."""
-        size = bytes_of(node)
+    def _pays(self, node: Node) -> bool:
+        """Whether a node is small in one step, and there is room for all steps, which is then taken."""
+        size = _bytes_of(node)
         if size is None or size > _LARGEST or size * self.steps > self.room:
             return False
-        if spends:
-            self.room -= size * self.steps
+        self.room -= size * self.steps
         return True
 
 
 def is_pure(node: Node) -> bool:
-    """Whether a node is nothing but a function of its operands, of one known type."""
-    known: TensorType | None = node.type
-    is_known = known is not None and known.is_static and node.op.outputs == 1
-    is_ours = type(node.op).__module__.startswith(_OURS) and node.op.shareable
-    holds = any(isinstance(v, (Body, tuple)) and _holds_body(v) for v in node.attrs.values())
-    return is_known and is_ours and not isinstance(node.op, Draw) and not holds
+    """Whether a node is nothing but a function of its operands, and of a known type."""
+    op = node.op
+    if node.type is None or not node.type.is_static or op.outputs > 1 or isinstance(op, Draw):
+        return False
+    return (
+        op.shareable and type(op).__module__.startswith(_OURS) and not any(map(_holds, node.attrs.values()))
+    )
 
 
-def _holds_body(value: object) -> bool:
-    return isinstance(value, Body) or any(isinstance(x, Body) for x in value)  # pyright: ignore
+def _holds(value: object) -> bool:
+    """Whether an attr is a body, or several."""
+    several = cast('tuple[object, ...]', value) if isinstance(value, tuple) else (value,)
+    return any(isinstance(x, Body) for x in several)
 
 
-def bytes_of(node: Node) -> int | None:
-    """Return how many bytes a value takes, where that is known."""
-    shape = shape_of(node)
-    if shape is None or node.type is None or node.type.dtype is None:
-        return None
-    return torch.Size(shape).numel() * node.type.dtype.itemsize
+def alike(x: Node, y: Node) -> bool:
+    """Whether two values are known to be of one shape and dtype."""
+    return shape_of(x) == shape_of(y) is not None and dtype_of(x) == dtype_of(y) is not None
+
+
+def _bytes_of(node: Node) -> int | None:
+    shape, dtype = shape_of(node), dtype_of(node)
+    return None if shape is None or dtype is None else torch.Size(shape).numel() * dtype.itemsize
 
 
 def _on(node: Node, inputs: Sequence[Node]) -> Node:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -148,23 +148,23 @@ class Scan(Holder):
         found = scanned(step, operands, **options_of(node))[: self.outputs]
         return together(results_of_batch(found, len(first), reached, like))
 
-    def lightened(self, node: Node, level: Level, room: int) -> Mapping[int, Node] | None:
-        own = operands_of(node, node.inputs)
-        types = [x.type for x in node.inputs]
-        is_done = type(self) is not Scan or bool(own.count) or None in types
-        steps = None if is_done else _known_length(node, operands_of(node, [t for t in types if t is not None]))
-        room = node.attrs.get('light', room)
-        found = lighter(node, steps, level, room) if isinstance(steps, int) and steps > 1 else None
+    def lightened(self, node: Node, level: str, room: int) -> Mapping[int, Node] | None:
+        steps = _steps_known(node) if type(self) is Scan else None
+        if steps is None:
+            return None
+        found = lighter(node, steps, cast('Level', level), node.attrs.get('light', room))
         if found is None:
             return None
         after: dict[Node, Node] = {}
         if found.results:
-            op, options = Scan(len(found.results)), {**options_of(node), 'length': steps}
+            # What is left is looked at once more, and has what is left of the room.
             more = {'light': found.room, 'visible': found.visible}
+            op, options = Scan(len(found.results)), {**options_of(node), 'length': steps}
             loop = loop_node(op, found.body, found.operands, options, **more)
             after = dict(zip(found.results, items(loop), strict=True))
         places = node.attrs.get('places', range(self.outputs))
-        return dict(zip((places[i] for i in found.outputs), rebuilt(found.outputs.values(), after), strict=True))
+        outputs = rebuilt(found.outputs.values(), after)
+        return {places[i]: y for i, y in zip(found.outputs, outputs, strict=True)}
 
     def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
         own = operands_of(node, range(len(node.inputs)))
@@ -364,6 +364,16 @@ def _known_length(node: Node, own: Operands[TensorType]) -> Size:
     if own.count:
         return None
     return next(iter(numbers), next(iter(sizes), None))
+
+
+def _steps_known(node: Node) -> int | None:
+    """Return the number of steps of a loop of more than one, where it is known before the run."""
+    types = [x.type for x in node.inputs if x.type is not None]
+    if len(types) < len(node.inputs):
+        return None
+    own = operands_of(node, types)
+    steps = None if own.count else _known_length(node, own)
+    return steps if isinstance(steps, int) and steps > 1 else None
 
 
 def _unequal(node: Node, sequences: Sequence[TensorType]) -> ShapeError:

@@ -227,7 +227,7 @@ def _run(
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
         if feed is not None:
-            is_exact = not rounds or each.run is not merged and each.name != 'loops'
+            is_exact = not rounds or each.name not in {'merging', 'loops'}
             bitwise = is_exact and all(by.exactness.kind == 'bitwise' for by in walked.made_by.values())
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
         nodes = walked.nodes
