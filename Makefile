@@ -15,6 +15,9 @@ MODELS_STAMP := $(VENV)/.installed-models
 # So do the libraries that the benchmark compares with.
 PEERS_STAMP := $(VENV)/.installed-peers
 WORKERS ?= 2
+# How many random graphs a property is checked on, and which.
+EXAMPLES ?= 2000
+SEED := $(or $(SEED),$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' '))
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -58,6 +61,11 @@ lint: $(STAMP) ## Check style, format and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+
+fuzz: $(STAMP) ## Check thousands of random graphs (ARGS='-k budget', EXAMPLES=10000, SEED=7 for the same ones)
+	@echo 'SEED=$(SEED)'
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -n $(WORKERS) --hypothesis-profile=fuzz --hypothesis-seed=$(SEED) \
+		tests/execute/test_graph_properties.py tests/transform/test_program_properties.py $(ARGS)
 
 types: $(STAMP) ## Check the types (pyright, strict)
 	$(BIN)/pyright

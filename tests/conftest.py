@@ -27,6 +27,14 @@ os.environ['ADJOINT_CACHE_DIR'] = COMPILED.name
 # the time of a first call into torch says nothing about the code under test.
 settings.register_profile('adjoint', derandomize=True, database=None, deadline=None)
 settings.load_profile('adjoint')
+# `make fuzz`: many, and others on every run. A failure prints what repeats it.
+settings.register_profile(
+    'fuzz',
+    database=None,
+    deadline=None,
+    print_blob=True,
+    max_examples=int(os.environ.get('EXAMPLES', '2000')),
+)
 
 SEED = 20240229
 

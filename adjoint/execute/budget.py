@@ -98,15 +98,21 @@ def within(
             return replace(found, memory=told)
         # The solver counts a little less than the program takes, where memory cannot be written over.
         wanted -= max(found.memory.peak_bytes - budget, budget >> _SLACK)
-    raise BudgetError(_refusal(made, task, budget))
+    least = _smallest(made, task)
+    if least.memory.peak_bytes <= budget:
+        return replace(least, memory=replace(least.memory, budget=budget))
+    raise BudgetError(_refusal(least.memory, budget))
 
 
-def _refusal(made: '_Contracted', task: Task, budget: int) -> str:
+def _smallest(made: '_Contracted', task: Task) -> Budgeted:
+    """Return the program that takes the least memory by the count of the solver."""
     least = smallest(made.problem, made.orders)
     solution = solved(made.problem, made.orders, least)
     assert solution is not None  # noqa: S101 what makes it the smallest
-    found = made.written(task, solution.schedule, least)
-    memory = found.memory
+    return made.written(task, solution.schedule, least)
+
+
+def _refusal(memory: Memory, budget: int) -> str:
     alive = memory.alive_at_peak[0] if memory.alive_at_peak else None
     at = '' if alive is None else f'; {in_words(alive.bytes)} of that are {alive.node}\n{alive.node.location}'
     return (

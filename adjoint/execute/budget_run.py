@@ -57,17 +57,18 @@ def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:
         scope.pop(x, None)
 
 
-def _size_of(facts: Facts, node: Node) -> Fact | None:
-    """Return the layout of a node but for the order of its entries, on which no line depends."""
-    fact = facts.layouts.get(node)
-    return None if fact is None else fact._replace(strides=())
+def _is_as_foreseen(foreseen: Fact | None, seen: Fact | None) -> bool:
+    """Whether lines can rely on a layout: on none where none was foreseen, and on no order of the entries."""
+    if foreseen is None or seen is None:
+        return foreseen is None
+    return foreseen._replace(strides=()) == seen._replace(strides=())
 
 
 def _check(found: Budgeted, node: Node, value: Any, operands: Sequence[Any]) -> None:
     wanted, seen = found.known.facts, Facts()
     seen.see(node, value, [x if x is not None else () for x in operands])
     is_elsewhere = not set(seen.shares[node]) <= set(wanted.shares[node])
-    if is_elsewhere or _size_of(seen, node) != _size_of(wanted, node):
+    if is_elsewhere or not _is_as_foreseen(wanted.layouts.get(node), seen.layouts.get(node)):
         msg = (
             f"the value of '{node}' lies in another way than was foreseen from types alone, so that a memory "
             f'budget cannot be kept: run without memory_budget\n{node.location}'

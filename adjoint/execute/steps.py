@@ -10,7 +10,7 @@ from adjoint.core.order import topological_sort
 from adjoint.execute.aliases import Aliases
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Facts
-from adjoint.execute.kernels import contractions, elementwise, shapes
+from adjoint.execute.kernels import contractions, elementwise, shapes, windows
 from adjoint.execute.kernels.fused import fused
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
 
@@ -20,6 +20,7 @@ _WRITERS: dict[type[Op], Writer] = {
     **elementwise.TABLE.writers,
     **shapes.TABLE.writers,
     **contractions.TABLE.writers,
+    **windows.TABLE.writers,
 }
 
 # Ops of this room compute nothing but their value (a draw of random numbers has its own seed), so that one

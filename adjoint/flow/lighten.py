@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import cast
 
 from adjoint.core.errors import AdjointError
 from adjoint.core.node import Node
@@ -65,7 +66,7 @@ class Lighter:
     room: int
 
 
-def lighter(node: Node, steps: int, level: Level, room: int) -> Lighter | None:
+def lighter(node: Node, steps: int, level: str, room: int) -> Lighter | None:
     """Return a loop with less to do in a step; ``None`` where there is nothing to take out.
 
     Parameters
@@ -82,7 +83,8 @@ def lighter(node: Node, steps: int, level: Level, room: int) -> Lighter | None:
     rounds, count = 'rounding' in LEVELS[level], node.attrs['carries']
     # Products are merged in what is left, which hides what is added up.
     is_first = 'light' not in node.attrs
-    step = _typed_step(node, 'default' if rounds and is_first else level, room)
+    own_level = 'default' if rounds and is_first else cast('Level', level)
+    step = _typed_step(node, own_level, room)
     if step is None or len(set(step.outputs[count:])) < len(step.outputs) - count:
         return None  # of one value given twice, both are in memory of their own
     inputs, outputs = operands_of(node, step.inputs), list(step.outputs)

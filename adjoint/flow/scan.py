@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
-from typing import Any, cast
+from typing import Any
 
 import torch
 
@@ -31,7 +31,6 @@ from adjoint.ops.linear import cast
 from adjoint.ops.reduction import amax
 from adjoint.ops.select import where
 from adjoint.ops.several import items, joined, parts, slots
-from adjoint.passes.pipeline import Level
 
 __all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
 
@@ -152,7 +151,7 @@ class Scan(Holder):
         steps = _steps_known(node) if type(self) is Scan else None
         if steps is None:
             return None
-        found = lighter(node, steps, cast('Level', level), node.attrs.get('light', room))
+        found = lighter(node, steps, level, node.attrs.get('light', room))
         if found is None:
             return None
         after: dict[Node, Node] = {}

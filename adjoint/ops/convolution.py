@@ -1,6 +1,6 @@
 """Convolutions of every kind, and their adjoints: one trilinear form."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -16,7 +16,7 @@ from adjoint.ops.shape import flatten, reshape_like, unsqueeze
 
 __all__ = [
     'Convolution', 'ConvolutionInput', 'ConvolutionWeight', 'Sizes', 'convolution', 'convolution_input',
-    'convolution_weight', 'repeated', 'tuple_or_number',
+    'convolution_options', 'convolution_weight', 'repeated', 'tuple_or_number',
 ]  # fmt: skip
 
 # One number for all axes, or one for each.
@@ -37,12 +37,10 @@ def repeated(value: Any, count: int) -> list[Any]:
     return list(value) if isinstance(value, tuple) else [value] * count  # pyright: ignore[reportUnknownArgumentType] ints
 
 
-def _options(node: Node, w: torch.Tensor) -> list[Any]:
+def convolution_options(attrs: Mapping[str, Any], axes: int) -> list[Any]:
     """Return the attrs as the kernels take them."""
-    axes = w.ndim - 2
-    given = [node.attrs[name] for name in _NAMES]
     return [v if name in {'transposed', 'groups'} else repeated(v, axes)
-            for name, v in zip(_NAMES, given, strict=True)]  # fmt: skip
+            for name, v in ((name, attrs[name]) for name in _NAMES)]  # fmt: skip
 
 
 def _check_channels(node: Node, x: torch.Tensor, w: torch.Tensor, c: torch.Tensor | None = None) -> None:
@@ -121,7 +119,7 @@ class Convolution(Op):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         x, w, *rest = input_values
         _check_channels(node, x, w)
-        options = _options(node, w)
+        options = convolution_options(node.attrs, w.ndim - 2)
         if not x.is_complex() and not w.is_complex():
             return torch.ops.aten.convolution(x, w, rest[0] if rest else None, *options)
         y = _bilinear(lambda a, b: torch.ops.aten.convolution(a, b, None, *options), x, w)
@@ -185,7 +183,7 @@ class ConvolutionInput(Multilinear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, w, like = input_values
         _check_channels(node, like, w, c)
-        options = _options(node, w)
+        options = convolution_options(node.attrs, w.ndim - 2)
         like = like.real if like.is_complex() else like
 
         def kernel(c: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
@@ -212,7 +210,7 @@ class ConvolutionWeight(Multilinear):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         c, x, like = input_values
         _check_channels(node, x, like, c)
-        options = _options(node, like)
+        options = convolution_options(node.attrs, like.ndim - 2)
         like = like.real if like.is_complex() else like
 
         def kernel(c: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

@@ -1,24 +1,28 @@
 """Maxima over windows: where they are, what is there, and the way back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from adjoint.core.kink import tie
 from adjoint.core.node import Node, Operand
+from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.convolution import Sizes, repeated, tuple_or_number
 from adjoint.ops.elementwise import Step
 from adjoint.ops.linear import Linear
 from adjoint.ops.pooling import on_two_axes, output_size_of, two
+from adjoint.ops.several import item, packed, slots
 from adjoint.ops.ties import ties_broken
 
 __all__ = [
-    'AdaptiveMaxPoolPositions', 'FractionalMaxPoolPositions', 'MaxPoolPositions', 'MaxUnpool', 'PoolPut',
-    'PoolTake', 'adaptive_max_pool', 'adaptive_max_pool_positions', 'fractional_max_pool',
-    'fractional_max_pool_positions', 'max_pool', 'max_pool_positions', 'max_unpool', 'pool_put', 'pool_take',
-    'put_at_positions', 'take_at_positions',
+    'AdaptiveMaxPoolPositions', 'FractionalMaxPoolPositions', 'MaxPoolPositions', 'MaxPoolWithPositions',
+    'MaxUnpool', 'PoolPut', 'PoolTake', 'adaptive_max_pool', 'adaptive_max_pool_positions',
+    'fractional_max_pool', 'fractional_max_pool_positions', 'max_pool', 'max_pool_positions',
+    'max_pool_with_positions', 'max_unpool', 'pool_put', 'pool_take', 'put_at_positions',
+    'take_at_positions', 'window_options',
 ]  # fmt: skip
 
 # A maximum is found in two steps: where it is, which is locally constant, and what is there.
@@ -34,6 +38,23 @@ def _is_tied(node: Node, x: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
 
 
 _FIRST = 'the first of them takes it'
+
+
+def window_options(attrs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the attrs of a maximum over windows as the kernels take them: of two axes, or of three."""
+    axes: int = attrs['axes']
+    stride = attrs['kernel_size'] if attrs['stride'] is None else attrs['stride']
+    given = [(attrs['kernel_size'], 1), (stride, 1), (attrs['padding'], 0), (attrs['dilation'], 1)]
+    return (*(tuple(two(repeated(value, axes), neutral)) for value, neutral in given), attrs['ceil_mode'])
+
+
+def _max_pooled(x: torch.Tensor, attrs: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the maxima of windows, and where they lie."""
+    axes: int = attrs['axes']
+    aten = torch.ops.aten
+    kernel = aten.max_pool3d_with_indices if axes == 3 else aten.max_pool2d_with_indices  # noqa: PLR2004 axes
+    largest, positions = kernel(on_two_axes(x, axes), *window_options(attrs))
+    return (largest.squeeze(-2), positions.squeeze(-2)) if axes == 1 else (largest, positions)
 
 
 class MaxPoolPositions(Step):
@@ -69,15 +90,8 @@ class MaxPoolPositions(Step):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         (x,) = input_values
-        a = node.attrs
-        axes: int = a['axes']
-        stride = a['kernel_size'] if a['stride'] is None else a['stride']
-        given = [(a['kernel_size'], 1), (stride, 1), (a['padding'], 0), (a['dilation'], 1)]
-        options = [two(repeated(value, axes), neutral) for value, neutral in given]
-        aten = torch.ops.aten
-        kernel = aten.max_pool3d_with_indices if axes == 3 else aten.max_pool2d_with_indices  # noqa: PLR2004 axes
-        _, positions = kernel(on_two_axes(x, axes), *options, a['ceil_mode'])
-        return positions.squeeze(-2) if axes == 1 else positions
+        _, positions = _max_pooled(x, node.attrs)
+        return positions
 
 
 class AdaptiveMaxPoolPositions(Step):
@@ -188,6 +202,33 @@ class PoolPut(Linear):
         return Node([ct, positions], pool_take, node.attrs), None, None
 
 
+class MaxPoolWithPositions(Op):
+    """The maxima of windows, and where they lie: what taking the entries at the positions gives, at once.
+
+    Its attrs are those of the positions, and so is its convention at ties.
+    """
+
+    outputs = 2
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        (x,) = input_values
+        largest, positions = _max_pooled(x, node.attrs)
+        return largest.contiguous(), positions
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        (x,) = node.inputs
+        ct, _ = slots(output_grad)
+        if ct is None:
+            return [None]
+        return [put_at_positions(ct, item(node, 1), x, node.attrs['axes'])]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        if t is None:
+            return None
+        return packed([take_at_positions(t, item(node, 1), node.attrs['axes']), None])
+
+
 class MaxUnpool(Linear):
     """Zeros along the last axes, of ``output_size``, with the entries of ``x`` at ``positions``.
 
@@ -224,6 +265,7 @@ class MaxUnpool(Linear):
 max_pool_positions = MaxPoolPositions()
 adaptive_max_pool_positions = AdaptiveMaxPoolPositions()
 fractional_max_pool_positions = FractionalMaxPoolPositions()
+max_pool_with_positions = MaxPoolWithPositions()
 pool_take = PoolTake()
 pool_put = PoolPut()
 max_unpool = MaxUnpool()

@@ -27,6 +27,7 @@ from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
+from adjoint.passes.together import TOGETHER
 from adjoint.passes.views import VIEWS
 from adjoint.passes.walk import Walk, Walked, compatible
 
@@ -45,7 +46,7 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In their order.
-FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND)
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND, TOGETHER)
 
 # A walk for those that look for what the user wrote, and then one for those that tidy up.
 _FIRST = frozenset({'stabilize', 'complement'})
@@ -122,7 +123,7 @@ def optimize(
         them.
     final : bool
         Whether the graph will only be run, and not be differentiated. Marks that only a derivative sees,
-        such as ``detach``, are then taken out.
+        such as ``detach``, are then taken out, and values that one kernel gives are computed by one.
     compare_on : mapping of Node to torch.Tensor, optional
         Values of the variables. After each pass the graph is run on them and compared with the one before.
     room : int, optional
@@ -166,7 +167,8 @@ def optimized(
 ) -> Optimized:
     """Return what :func:`optimize` does, with the passes on the way."""
     given = _checked(nodes, level)
-    families = [f for f in (MARKS, *FAMILIES) if f is not (COMPLEMENT if final else MARKS)]
+    left_out = (COMPLEMENT,) if final else (MARKS, TOGETHER)
+    families = [f for f in (MARKS, *FAMILIES) if f not in left_out]
     last = [_Pass('loops', partial(lightened, level=level, room=room))] if final else []
     return _optimized(given, LEVELS[level], families, keep, compare_on, last)
 

@@ -4,7 +4,7 @@ The tests run a part; ``python -m tests.execute.compiled_sweep`` runs all of the
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from adjoint.execute.compiled import Compiled, CompiledProgram
 from adjoint.verify.samples import Arguments, has_derivative
 from benchmarks.workloads import ALL
 from tests.execute.agreement import same
-from tests.execute.random_graphs import graph
+from tests.execute.drawn_programs import some_graphs
 from tests.execute.test_plan import derivatives, outputs
 from tests.ops.cases import CASES
 
@@ -47,15 +47,10 @@ def of_ops(names: Sequence[str]) -> Iterator[Whole]:
             yield Whole(nodes, values, [f'{name}[{i}]'] * len(nodes))
 
 
-def of_random_graphs(seeds: Iterable[int]) -> Iterator[Whole]:
-    """Random graphs that run."""
-    for seed in seeds:
-        nodes, values = graph(seed)
-        try:
-            ad.Evaluator(nodes, executor='reference').run(values)
-        except (RuntimeError, TypeError, ValueError):
-            continue
-        yield Whole(nodes, values, [f'seed {seed}'] * len(nodes))
+def of_random_graphs(count: int, seed: int = 0) -> Iterator[Whole]:
+    """Graphs drawn at random."""
+    for i, drawn in enumerate(some_graphs(count, seed)):
+        yield Whole(drawn.outputs, drawn.values, [f'random graph {i}'] * len(drawn.outputs))
 
 
 def of_workloads() -> Iterator[Whole]:
@@ -133,13 +128,14 @@ def main() -> None:
     parser.add_argument('--only', nargs='*', default=list(CASES))
     parser.add_argument('--chunk', type=int, default=50)
     parser.add_argument('--random', type=int, default=1000)
+    parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workloads', action='store_true')
     parser.add_argument('--threads', type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     executor = Compiled()
     about: dict[str, str] = {}
-    parts = [*of_ops(given.only), *of_random_graphs(range(given.random))]
+    parts = [*of_ops(given.only), *of_random_graphs(given.random, given.seed)]
     for workload in of_workloads() if given.workloads else ():
         sweep([workload], executor, about)
     for start in range(0, len(parts), given.chunk):

@@ -25,7 +25,7 @@ from adjoint.ops.scatter import masked_select
 from adjoint.train.rules import Adam
 from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
-from tests.execute.random_graphs import echo, window
+from tests.execute.user_ops import echo, window
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get('CXX', 'g++')) is None, reason='needs a compiler of C++'
@@ -158,7 +158,7 @@ def test_failure_is_explained_as_by_the_reference(compiled: Compiled) -> None:
 
 
 def test_random_graphs_agree_with_the_reference(compiled: Compiled) -> None:
-    graphs = [graph for graph in of_random_graphs(range(20)) if is_real(graph)]
+    graphs = [graph for graph in of_random_graphs(20) if is_real(graph)]
     program = program_of(together(graphs), compiled)
     assert refused(program) == []
     assert program.state.startswith('compiled')

@@ -17,7 +17,6 @@ from adjoint.execute.plan import Plan
 from adjoint.execute.steps import steps_of
 from adjoint.execute.typed import typed
 from tests.execute.agreement import assert_agrees
-from tests.execute.random_graphs import graph
 
 FLOAT = torch.float32
 
@@ -104,18 +103,6 @@ def test_gradients_are_made_when_they_can_be_and_not_all_at_the_end() -> None:
 
 def test_values_are_the_same_in_poisoned_memory() -> None:
     assert_agrees(*mlp(6))
-
-
-@pytest.mark.parametrize('seed', range(60))
-def test_random_graphs_agree_in_any_order(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('adjoint.execute.memory_order._SMALL', 0)
-    nodes, values = graph(seed)
-    try:
-        ad.Evaluator(nodes, executor='reference').run(values)
-    except (RuntimeError, TypeError, ValueError):
-        return
-    assert_agrees(nodes, values)
-    assert_agrees(nodes, values, Plan(at_first_sight=True))
 
 
 def test_ops_of_users_run_in_the_order_of_the_graph() -> None:

@@ -24,6 +24,7 @@ FUNCTIONS: list[tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = [
     (lambda x: x.unfold(0, 2, 1) ** 2, (drawn(4),)),
     (lambda q, k: F.scaled_dot_product_attention(q, k, k), (drawn(1, 3, 2), drawn(1, 4, 2, seed=1))),
     (lambda x: torch.fft.fft(x).real ** 2, (drawn(4),)),
+    (lambda x: torch.movedim(x, 0, -1) ** 2, (drawn(),)),
     (lambda x: x.mT @ x.T.sort(dim=0).values.mT.sigmoid(), (drawn(3, 3),)),
 ]
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 import adjoint as ad
 from adjoint.ops import max_pooling as m
 from adjoint.ops import pooling as p
+from adjoint.ops.several import item
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, i, spread, spread_complex, t
 
@@ -113,6 +114,12 @@ MEANS: dict[str, Case] = {
     ),
 }
 
+
+def with_positions(x: Any, *options: Any) -> ad.Node:
+    """Maxima and positions as one node."""
+    return ad.Node([x], m.max_pool_with_positions, m.max_pool_positions(x, *options).attrs)
+
+
 # Two maxima in a window; the first of them is taken.
 TIED = t([[[1.0, 3.0, 3.0, 2.0]]])
 
@@ -136,6 +143,22 @@ MAXIMA: dict[str, Case] = {
             (sample(TIED, 1, 2, smooth=False), (t([[[0.0, 1.0, 1.0, 0.0]]]),)),
             (sample(TIED, 1, 3, 1, smooth=False), (t([[[0.0, 2.0, 0.0, 0.0]]]),)),
         ],
+    ),
+    'max_pool_with_positions': Case(
+        lambda x, *options: item(with_positions(x, *options), 0),
+        [
+            sample(X, 2, 2),
+            sample(X[0].mT, 2, (3, 2), (2, 1), (1, 0), 1, True),
+            sample(LINE, 1, 2, 1, 1, 2),
+            sample(BLOCK, 3, (2, 1, 2), 1),
+        ],
+        lambda *args: _max(*args)[0],
+        conventions=[(sample(TIED, 1, 2, smooth=False), (t([[[0.0, 1.0, 1.0, 0.0]]]),))],
+    ),
+    'max_pool_with_positions/positions': Case(
+        lambda x, *options: item(with_positions(x, *options), 1),
+        [sample(X, 2, 2), sample(LINE, 1, 2, 1, 1, 2)],
+        lambda *args: _max(*args)[1],
     ),
     'adaptive_max_pool_positions': Case(
         m.adaptive_max_pool_positions,

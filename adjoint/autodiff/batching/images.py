@@ -19,7 +19,13 @@ from adjoint.ops.channels import (
 from adjoint.ops.convolution import Convolution, ConvolutionInput, ConvolutionWeight, convolution
 from adjoint.ops.linear import expand_as
 from adjoint.ops.loss import MultilabelMargin, MultilabelMarginWeights
-from adjoint.ops.max_pooling import AdaptiveMaxPoolPositions, MaxPoolPositions
+from adjoint.ops.max_pooling import (
+    AdaptiveMaxPoolPositions,
+    MaxPoolPositions,
+    MaxPoolWithPositions,
+    max_pool_positions,
+    take_at_positions,
+)
 from adjoint.ops.padding import (
     Col2im,
     Im2col,
@@ -38,6 +44,7 @@ from adjoint.ops.resampling import (
     Interpolate,
     InterpolateBackward,
 )
+from adjoint.ops.several import packed
 from adjoint.ops.shape import flatten, transpose, unsqueeze
 
 __all__ = ['RULES']
@@ -50,6 +57,14 @@ def _pooled(node: Node) -> int:
 
 def _padded(node: Node) -> int:
     return len(node.attrs['padding']) // 2 + 1
+
+
+def _max_pool(node: Node, batches: Batches) -> Node | None:
+    """Batch the positions, and take what is there."""
+    positions = as_images(_pooled)(Node(node.inputs, max_pool_positions, node.attrs), batches)
+    if positions is None:
+        return None
+    return packed([take_at_positions(any_batch(batches), positions, node.attrs['axes']), positions])
 
 
 # -- convolution --------------------------------------------------------------------------------------
@@ -175,6 +190,7 @@ RULES: dict[type[Op], Rule] = {
     **dict.fromkeys((ReplicationPad, ReplicationPadBackward), as_images(_padded)),
     **dict.fromkeys((AvgPool, AvgPoolBackward, AdaptiveAvgPool, AdaptiveAvgPoolBackward), as_images(_pooled)),
     **dict.fromkeys((MaxPoolPositions, AdaptiveMaxPoolPositions), as_images(_pooled)),
+    MaxPoolWithPositions: _max_pool,
     **dict.fromkeys(
         (Interpolate, InterpolateBackward, ChannelShuffle, GroupChannels), as_images(lambda _: None)
     ),

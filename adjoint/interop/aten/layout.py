@@ -163,7 +163,8 @@ def _last_two(self: Node) -> Node:
 
 def _moved(count: int, source: Sequence[int], destination: Sequence[int]) -> list[int]:
     """Return the order of axes in which some stand at given places, and the rest as they did."""
-    to = {d % count: s % count for s, d in zip(source, destination, strict=True)}
+    # A number has one axis to name, and none to move.
+    to = {d % max(count, 1): s % max(count, 1) for s, d in zip(source, destination, strict=True)}
     rest = (axis for axis in range(count) if axis not in to.values())
     return [to[place] if place in to else next(rest) for place in range(count)]
 
