@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from adjoint.execute.kernels.fused import FUSIONS, Fusion
+from adjoint.execute.kernels.fused import FUSIONS
+from adjoint.execute.kernels.fusion import Fusion
 from adjoint.passes.marks import MARKS
 from adjoint.passes.pipeline import FAMILIES
 from adjoint.passes.rewrite import Rewrite

@@ -24,3 +24,9 @@ class Aliases:
         a, b = self.of(a), self.of(b)
         if a is not b:
             self._parent[a] = b
+
+    def copy(self) -> 'Aliases':
+        """Return the same sets, to be joined further."""
+        found = Aliases()
+        found._parent.update(self._parent)
+        return found

@@ -61,16 +61,16 @@ class Budgeted:
 
 
 def within(
-    task: Task, known: Foreseen, prober: Prober, budget: int, *, keep_from: int, keeps_owners: bool
+    free: Budgeted, known: Foreseen, prober: Prober, budget: int, *, keep_from: int, keeps_owners: bool
 ) -> Budgeted:
     """Return a program of a typed task that takes no more than a budget, in the least time that is found.
 
     Parameters
     ----------
-    task : Task
-        With types.
+    free : Budgeted
+        The program of the task without a budget.
     known : Foreseen
-        The layouts of its values.
+        The layouts of the task's values.
     prober : Prober
         Runs steps without data.
     budget : int
@@ -85,6 +85,9 @@ def within(
     BudgetError
         Nothing fits; the smallest budget that is known to do is named.
     """
+    if free.memory.peak_bytes <= budget:
+        return replace(free, memory=replace(free.memory, budget=budget, is_optimal=True))
+    task = free.task
     plan = steps_of(task, known.facts)
     made = _Contracted(plan, known, prober, keep_from=keep_from, keeps_owners=keeps_owners)
     wanted = budget

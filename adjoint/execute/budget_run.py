@@ -9,7 +9,7 @@ from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.node import Node
 from adjoint.execute.budget import Budgeted
 from adjoint.execute.executor import with_copies
-from adjoint.execute.facts import Fact, Facts
+from adjoint.execute.facts import Fact, layout_of, shared
 from adjoint.execute.feed import circumstances
 from adjoint.execute.reuse import Line
 
@@ -51,24 +51,24 @@ def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:
             error.add_note(circumstances(step.node, {x: v for x, v in named if v is not None}))
         raise
     if line.over is None and line.target is None:
-        _check(found, step.node, value, operands)
+        _check(found, step.node, value, [x if x is not None else () for x in operands])
     scope[step.node] = value
     for x in line.dropped:
         scope.pop(x, None)
 
 
-def _is_as_foreseen(foreseen: Fact | None, seen: Fact | None) -> bool:
-    """Whether lines can rely on a layout: on none where none was foreseen, and on no order of the entries."""
-    if foreseen is None or seen is None:
-        return foreseen is None
-    return foreseen._replace(strides=()) == seen._replace(strides=())
+def _is_as_foreseen(foreseen: Fact, value: Any) -> bool:
+    """Whether lines can rely on a layout; no line does on the order of the entries."""
+    return isinstance(value, torch.Tensor) and layout_of(value)._replace(strides=()) == foreseen._replace(
+        strides=()
+    )
 
 
 def _check(found: Budgeted, node: Node, value: Any, operands: Sequence[Any]) -> None:
-    wanted, seen = found.known.facts, Facts()
-    seen.see(node, value, [x if x is not None else () for x in operands])
-    is_elsewhere = not set(seen.shares[node]) <= set(wanted.shares[node])
-    if is_elsewhere or not _is_as_foreseen(wanted.layouts.get(node), seen.layouts.get(node)):
+    wanted = found.known.facts
+    is_elsewhere = not set(shared(value, operands)) <= set(wanted.shares[node])
+    foreseen = wanted.layouts.get(node)
+    if is_elsewhere or not (foreseen is None or _is_as_foreseen(foreseen, value)):
         msg = (
             f"the value of '{node}' lies in another way than was foreseen from types alone, so that a memory "
             f'budget cannot be kept: run without memory_budget\n{node.location}'

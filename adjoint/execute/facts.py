@@ -7,7 +7,7 @@ import torch
 
 from adjoint.core.node import Node
 
-__all__ = ['Fact', 'Facts', 'is_dense']
+__all__ = ['Fact', 'Facts', 'is_dense', 'layout_of', 'shared']
 
 
 class Fact(NamedTuple):
@@ -68,17 +68,26 @@ class Facts:
         if memory is None:
             self.shares[node] = tuple(range(len(operands)))
             return
-        shared: tuple[int, ...] = ()
+        found: tuple[int, ...] = ()
         for i, x in enumerate(node.inputs):
             theirs = seen[x] if x in seen else _storages(operands[i])
             if theirs is None or not memory.isdisjoint(theirs):
-                shared = (*shared, i)
-        self.shares[node] = shared
+                found = (*found, i)
+        self.shares[node] = found
         known = node.type
         if known is not None and isinstance(value, torch.Tensor) and known.shape == value.shape:
             layout = layout_of(value)
             if known.dtype == layout.dtype:
                 self.layouts[node] = layout
+
+
+def shared(value: Any, operands: Sequence[Any]) -> tuple[int, ...]:
+    """Return the positions of the operands whose memory a value lies in, or may lie in."""
+    memory = _storages(value)
+    if memory is None:
+        return tuple(range(len(operands)))
+    theirs = [_storages(x) for x in operands]
+    return tuple(i for i, each in enumerate(theirs) if each is None or not memory.isdisjoint(each))
 
 
 def layout_of(value: torch.Tensor) -> Fact:

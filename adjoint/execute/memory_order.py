@@ -69,8 +69,8 @@ class Sketch:
         return peak
 
 
-def ordered(plan: Steps, facts: Facts) -> Steps:
-    """Return the plan with its steps in an order in which less is alive at once, if one is found.
+def ordered(plan: Steps, facts: Facts) -> tuple[Steps, int]:
+    """Return the plan in an order in which less is alive at once, if there is one, and how much that is.
 
     What kernels take inside is not looked at. In the given order, depth first, values are made when they are
     first needed, but those that many need, such as gradients by the way, lie about. Two others are tried:
@@ -78,8 +78,10 @@ def ordered(plan: Steps, facts: Facts) -> Steps:
     graph has the same order every time.
     """
     if sum(fact.bytes for fact in facts.layouts.values()) < _SMALL:
-        return plan
-    return replace(plan, steps=[plan.steps[i] for i in sketch_of(plan, facts).order()])
+        return plan, _SMALL
+    sketch = sketch_of(plan, facts)
+    order = sketch.order()
+    return replace(plan, steps=[plan.steps[i] for i in order]), sketch.peak(order)
 
 
 def sketch_of(plan: Steps, facts: Facts) -> Sketch:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from adjoint.core.node import Node
+from adjoint.execute.blocks import Blocks
 from adjoint.execute.cost_meter import Look, Prober, Seen, frozen
 from adjoint.execute.executor import Task
 from adjoint.execute.facts import Fact, layout_of
@@ -44,7 +45,9 @@ def seen_of(step: Step, text: str, looks: Sequence[Look | None], prober: Prober)
     try:
         is_written = step.written.is_known
         loop = None if is_written else of_loop(step.node, looks, prober)
-        return loop or prober.seen((written, frozen(bound)), run, looks)
+        seen = loop or prober.seen((written, frozen(bound)), run, looks)
+        blocks = bound.get('blocks')
+        return blocks.of_all(seen) if isinstance(blocks, Blocks) else seen
     except Exception:  # noqa: BLE001 an op of a user does anything; its failure is one of the run
         return None
 

@@ -1,11 +1,13 @@
 """The plan: a graph written out, for one signature, as a straight-line program over torch kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from adjoint.core.errors import AdjointError
+from adjoint.execute.blocks import Blocking
+from adjoint.execute.blocks_groups import in_blocks
 from adjoint.execute.budget import Budgeted, within
 from adjoint.execute.budget_run import checked_run
 from adjoint.execute.cost_meter import Prober
@@ -13,6 +15,7 @@ from adjoint.execute.executor import Program, Task
 from adjoint.execute.facts import Facts, layout_of
 from adjoint.execute.memory_facts import foreseen
 from adjoint.execute.memory_order import ordered
+from adjoint.execute.memory_walk import walked
 from adjoint.execute.program import PlannedProgram
 from adjoint.execute.reference import Schedule
 from adjoint.execute.reuse import Line, reused
@@ -38,11 +41,14 @@ class Plan:
         Write it the first time that a signature is seen, and not the second.
     keep_from : int
         From how many bytes on a dead value is kept for another: below, allocating costs less.
+    blocking : Blocking
+        Which values are computed in blocks.
     """
 
     poison: bool = False
     at_first_sight: bool = False
     keep_from: int = 1 << 16
+    blocking: Blocking = Blocking()  # noqa: RUF009 it never changes
 
     def prepare(
         self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
@@ -85,9 +91,25 @@ class Plan:
         made = typed(task, values)
         known = foreseen(made, values, prober)
         assert task.budget is not None  # noqa: S101 it is why this is asked
-        return within(made, known, prober, task.budget, keep_from=self.keep_from, keeps_owners=self.poison)
+        plan, facts = self._least(steps_of(made, known.facts), known.facts)
+        lines = self._reused(plan, facts)
+        memory = walked(made, plan, lines, known, prober)
+        free = Budgeted(made, replace(known, facts=facts), plan, lines, memory)
+        return within(free, known, prober, task.budget, keep_from=self.keep_from, keeps_owners=self.poison)
 
     def written(self, made: Task, facts: Facts) -> tuple[Steps, list[Line]]:
         """Write the steps of a typed task, each with its memory."""
-        plan = ordered(steps_of(made, facts), facts)
-        return plan, reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+        plan, facts = self._least(steps_of(made, facts), facts)
+        return plan, self._reused(plan, facts)
+
+    def _reused(self, plan: Steps, facts: Facts) -> list[Line]:
+        return reused(plan, facts.layouts, keep_from=self.keep_from, keeps_owners=self.poison)
+
+    def _least(self, plan: Steps, facts: Facts) -> tuple[Steps, Facts]:
+        """Return the steps in the order in which the least is alive, in blocks where that takes no more."""
+        blocked, known = in_blocks(plan, facts, self.blocking, poison=self.poison)
+        whole, least = ordered(plan, facts)
+        if blocked is plan:
+            return whole, facts
+        found, peak = ordered(blocked, known)
+        return (found, known) if peak <= least else (whole, facts)

@@ -2,7 +2,7 @@
 
 import keyword
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -119,7 +119,7 @@ class PlannedProgram:
         self._names: dict[Node, str] = {}
         for node, value in plan.held.items():
             self._names[node] = names.expression(value, 'c')
-        used = {x for line in lines for x in line.step.uses} | set(plan.outputs)
+        used = {x for line in lines for x in (*line.step.uses, line.target)} | set(plan.outputs)
         for node in task.fed:
             self._names[node] = names.new(node.given_name or 'x') if node in used else '_'
         fed = [self._names[node] for node in task.fed]
@@ -255,6 +255,11 @@ class PlannedProgram:
         return f'plan: {len(self._lines)} lines'
 
     @property
+    def statements(self) -> list[str]:
+        """The program without its head and its end."""
+        return [self._head, *self._body]
+
+    @property
     def source(self) -> str:
         """The program, with the type of every value and the user's line that it comes from."""
         width = min(max((len(text) for text in self._body), default=0), 72)
@@ -267,6 +272,8 @@ class PlannedProgram:
                 lines.append(f'    # {here}')
                 place = here
             lines.append(f'    {text:<{width}}  # {line.step.node.type or "?"}')
+            inside: Iterable[str] = getattr(line.step.written.bound.get('blocks'), 'source', ())
+            lines += [f'        {each}' for each in inside]
         lines.append(f'    {self._tail}')
         constants = [
             f'{name} = {value!r}'

@@ -13,8 +13,11 @@ from adjoint.execute.facts import Facts
 from adjoint.execute.kernels import contractions, elementwise, shapes, windows
 from adjoint.execute.kernels.fused import fused
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
+from adjoint.ops.elementwise import Elementwise
+from adjoint.ops.linear import Cast
+from adjoint.ops.select import Where
 
-__all__ = ['Step', 'Steps', 'steps_of']
+__all__ = ['Step', 'Steps', 'is_pure', 'steps_of']
 
 _WRITERS: dict[type[Op], Writer] = {
     **elementwise.TABLE.writers,
@@ -23,9 +26,12 @@ _WRITERS: dict[type[Op], Writer] = {
     **windows.TABLE.writers,
 }
 
-# Ops of this room compute nothing but their value (a draw of random numbers has its own seed), so that one
+# Ops whose value has, at each place, what is computed of the operands there.
+_BY_ENTRY = (Elementwise, Where, Cast)
+
+# Ops of these rooms compute nothing but their value (a draw of random numbers has its own seed), so that one
 # whose value is not used can go. What others do is not known.
-_PURE = 'adjoint.ops.'
+_PURE = ('adjoint.ops.', 'adjoint.execute.')
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +49,15 @@ class Step:
         what that takes.
     uses : list of Node
         Those that the expression reads.
+    by_entry : bool
+        Whether each entry of the value is computed from the entries of the operands at its place.
     """
 
     node: Node
     written: Written
     operands: list[Node]
     uses: list[Node]
+    by_entry: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ def steps_of(task: Task, facts: Facts) -> Steps:
         one = fused(node, uses, facts.layouts) if task.level == 'fast' else None
         if one is not None:
             operands = [stands_for.get(x, x) for x in one.operands]
-            steps.append(_step(node, one.written, operands))
+            steps.append(_step(node, one.written, operands, by_entry=one.by_entry))
             continue
         operands = [stands_for.get(x, x) for x in node.inputs]
         place = Place(
@@ -111,7 +120,8 @@ def steps_of(task: Task, facts: Facts) -> Steps:
             held[node] = written.value
             pinned.add(node)
         else:
-            steps.append(_step(node, written, operands))
+            by_entry = written.is_known and isinstance(node.op, _BY_ENTRY)
+            steps.append(_step(node, written, operands, by_entry=by_entry))
             if not written.is_known:
                 # It may lie in the memory of any operand, or in memory that the op keeps.
                 pinned.add(node)
@@ -132,9 +142,14 @@ def _written(place: Place) -> Written | Same | Held:
     return Written(f'{{compute}}({{node}}, [{listed}])', bound, is_known=False)
 
 
-def _step(node: Node, written: Written, operands: list[Node]) -> Step:
+def _step(node: Node, written: Written, operands: list[Node], *, by_entry: bool) -> Step:
     uses = operands if written.uses is None else [operands[i] for i in written.uses]
-    return Step(node, written, operands, uses)
+    return Step(node, written, operands, uses, by_entry)
+
+
+def is_pure(node: Node) -> bool:
+    """Return whether a node is known to compute nothing but its value."""
+    return type(node.op).__module__.startswith(_PURE)
 
 
 def _needed(steps: Sequence[Step], outputs: Sequence[Node]) -> list[Step]:
@@ -142,7 +157,7 @@ def _needed(steps: Sequence[Step], outputs: Sequence[Node]) -> list[Step]:
     wanted = set(outputs)
     kept: list[Step] = []
     for step in reversed(steps):
-        if step.node in wanted or not type(step.node.op).__module__.startswith(_PURE):
+        if step.node in wanted or not is_pure(step.node):
             wanted.update(step.uses)
             kept.append(step)
     return kept[::-1]

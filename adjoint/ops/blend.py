@@ -1,6 +1,6 @@
 """Elementwise ops of several tensors: interpolation, fused products, bounds that are tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,14 +8,31 @@ import torch
 from adjoint.core.kink import kink, pole
 from adjoint.core.node import Node, Number, Operand
 from adjoint.core.operand import as_node
+from adjoint.ops.batch import common_dtype
 from adjoint.ops.elementwise import Elementwise, Partial, times
-from adjoint.ops.linear import conj, expand_like, sum_to_like
+from adjoint.ops.linear import cast, conj, expand_like, sum_to_like
 from adjoint.ops.logic import logical_and, logical_or
 from adjoint.ops.step import ge, gt, le, lt
 
 __all__ = [
     'Addcdiv', 'Addcmul', 'ClampTensor', 'Lerp', 'Nary', 'addcdiv', 'addcmul', 'clamp_tensor', 'lerp',
 ]  # fmt: skip
+
+
+def combined(op: Callable[[Operand, Operand], Node], a: Operand, b: Operand, *, alpha: Number = 1) -> Node:
+    """Return ``op(a, alpha * b)``, all in the dtype that the two are promoted to, where that is known."""
+    if alpha == 1:
+        return op(a, b)
+    if not (isinstance(a, Node) and isinstance(b, Node)) or a.type is None or b.type is None:
+        return op(a, b * alpha)
+    dtypes = [(t.dtype, 1 if t.shape is None else len(t.shape)) for t in (a.type, b.type)]
+    known = [(dtype, rank) for dtype, rank in dtypes if dtype is not None]
+    if len(known) < len(dtypes):
+        return op(a, b * alpha)
+    dtype = common_dtype(known)
+    made = op(a, cast(b, dtype) * alpha)
+    # Two truth values make one, whatever the number.
+    return cast(made, dtype) if dtype == torch.bool else made
 
 
 class Nary(Elementwise):

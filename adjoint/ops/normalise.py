@@ -11,10 +11,11 @@ from adjoint.ops.activation import softmax
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
 from adjoint.ops.reduction import mean, rows_needed, rows_reached
+from adjoint.ops.several import items, packed, slots
 
 __all__ = [
-    'Fused', 'LayerNorm', 'MatMulLayerNorm', 'MatMulSoftmax', 'layernorm', 'matmul_layernorm',
-    'matmul_softmax',
+    'Fused', 'LayerNorm', 'LayerNormWithStatistics', 'MatMulLayerNorm', 'MatMulSoftmax', 'across',
+    'layernorm', 'layernorm_with_statistics', 'matmul_layernorm', 'matmul_softmax', 'normalised_axes',
 ]  # fmt: skip
 
 
@@ -60,21 +61,77 @@ class LayerNorm(Op):
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
-        return rows_needed(node, mask, tuple(range(-len(node.attrs['normalized_shape']), 0)))
+        return rows_needed(node, mask, normalised_axes(node))
 
     def reaches(self, node: Node, masks: Sequence[Node | bool]) -> Node | None:
         """Return the rows with a marked entry, as wholes."""
-        return rows_reached(node, masks, tuple(range(-len(node.attrs['normalized_shape']), 0)))
+        return rows_reached(node, masks, normalised_axes(node))
 
     @staticmethod
     def _product(y: Node, t: Node) -> Node:
         """Return the Jacobian, which is symmetric, times ``t``."""
         (a,) = y.inputs
-        axes = tuple(range(-len(y.attrs['normalized_shape']), 0))
+        axes = normalised_axes(y)
         deviation = a - mean(a, axes, keepdim=True)
         variance = mean(deviation * deviation, axes, keepdim=True)
-        across = t - mean(t, axes, keepdim=True) - y * mean(t * y, axes, keepdim=True)
-        return across * rsqrt(variance + y.attrs['eps'])
+        return across(y, t, axes) * rsqrt(variance + y.attrs['eps'])
+
+
+def normalised_axes(y: Node) -> tuple[int, ...]:
+    """Return the axes of a node that are normalised, from the back."""
+    return tuple(range(-len(y.attrs['normalized_shape']), 0))
+
+
+def across(y: Node, t: Node, axes: tuple[int, ...]) -> Node:
+    """Return what of ``t`` changes a normalised ``y``: no mean, and nothing along ``y``."""
+    return t - mean(t, axes, keepdim=True) - y * mean(t * y, axes, keepdim=True)
+
+
+class LayerNormWithStatistics(Op):
+    """The value of ``layernorm``, the means, and the reciprocal roots of the variances with ``eps``.
+
+    Its attrs are those of ``layernorm``.
+    """
+
+    axes = ()
+    outputs = 3
+    name = 'layernorm_with_statistics'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        (a,) = input_values
+        axes, eps = normalised_axes(node), node.attrs['eps']
+        if a.requires_grad and torch.is_grad_enabled():
+            # torch's autograd would take the statistics that its kernel gives for constants.
+            average = a.mean(axes, keepdim=True)
+            deviation = a - average
+            root = ((deviation * deviation).mean(axes, keepdim=True) + eps).rsqrt()
+            return deviation * root, average, root
+        return torch.native_layer_norm(a, a.shape[a.ndim - len(axes) :], None, None, eps)
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        (a,), (ct, *others) = node.inputs, slots(output_grad)
+        y, _, root = items(node)
+        axes = normalised_axes(node)
+        total = None if ct is None else across(y, ct, axes) * root
+        average = mean(a, axes, keepdim=True)
+        for by_statistic, factor in zip(others, (None, -y), strict=True):
+            if by_statistic is None:
+                continue
+            scaled = by_statistic if factor is None else by_statistic * root * root
+            (term,) = average.op.gradient(average, scaled)
+            assert term is not None  # noqa: S101 a mean has one
+            term = term if factor is None else term * factor
+            total = term if total is None else total + term
+        return [total]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        (t,) = input_tangents
+        if t is None:
+            return None
+        y, _, root = items(node)
+        axes = normalised_axes(node)
+        by_root = -(mean(t * y, axes, keepdim=True) * root * root)
+        return packed([across(y, t, axes) * root, mean(t, axes, keepdim=True), by_root])
 
 
 class Fused(Op):
@@ -135,5 +192,6 @@ class MatMulSoftmax(Fused):
 
 
 layernorm = LayerNorm()
+layernorm_with_statistics = LayerNormWithStatistics()
 matmul_layernorm = MatMulLayerNorm()
 matmul_softmax = MatMulSoftmax()

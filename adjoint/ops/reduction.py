@@ -1,7 +1,7 @@
 """Reductions along axes, and the linear maps back."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -318,16 +318,24 @@ class Same(Step, Binary):
 
 
 class _Position(Step):
-    """Base of ``argmax`` and ``argmin``."""
+    """Base of ``argmax`` and ``argmin``, which state the ``kernel``. Of truth values, True is the larger."""
+
+    kernel: Callable[..., torch.Tensor]
 
     def __call__(self, a: Operand, dim: int | None = None, keepdim: bool = False) -> Node:
         """Build the node; without ``dim``, the position in the flattened tensor."""
         return Node([as_node(a, self.name)], self, reduction_attrs(dim, keepdim))
 
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        (a,) = input_values
+        a = a.to(torch.uint8) if a.dtype == torch.bool else a
+        return self.kernel(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
+
 
 class Argmax(_Position):
     """The position of the largest entry along an axis, int64; the first of ties is not guaranteed."""
 
+    kernel = staticmethod(torch.argmax)
     kinks = (
         tie(
             'several entries are the largest',
@@ -336,14 +344,11 @@ class Argmax(_Position):
         ),
     )
 
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a,) = input_values
-        return torch.argmax(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
-
 
 class Argmin(_Position):
     """The position of the smallest entry along an axis, int64; the first of ties is not guaranteed."""
 
+    kernel = staticmethod(torch.argmin)
     kinks = (
         tie(
             'several entries are the smallest',
@@ -351,10 +356,6 @@ class Argmin(_Position):
             lambda y, a: _tied(a, torch.amin, y.attrs),
         ),
     )
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        (a,) = input_values
-        return torch.argmin(a, node.attrs['dim'], keepdim=node.attrs['keepdim'])
 
 
 class CumSum(Linear):

@@ -18,6 +18,7 @@ from adjoint.core.operand import as_node
 from adjoint.ops import (
     activation,
     arithmetic,
+    blend,
     contraction,
     creation,
     cumulative,
@@ -199,13 +200,6 @@ def _reduction(op: Callable[..., Node]) -> Callable[..., Node]:
     return along
 
 
-def _scaled(op: Op) -> Callable[..., Node]:
-    def combined(a: Operand, b: Operand, *, alpha: float = 1) -> Node:
-        return op(a, b if alpha == 1 else b * alpha)
-
-    return combined
-
-
 def _reversed(op: Op) -> Callable[..., Node]:
     def swapped(a: Operand, b: Operand) -> Node:
         return op(b, a)
@@ -261,7 +255,7 @@ def _clamp_max(x: Operand, max: Any) -> Node:
 BY_NAME: dict[str, Callable[..., Any]] = {
     'absolute': arithmetic.abs_,
     'abs': arithmetic.abs_,
-    'add': _scaled(arithmetic.add),
+    'add': partial(blend.combined, arithmetic.add),
     'bmm': contraction.matmul,
     'broadcast_to': linear.broadcast_to,
     'clamp': _clamp,
@@ -312,8 +306,8 @@ BY_NAME: dict[str, Callable[..., Any]] = {
     'sort': ordering.sort,
     'stack': shape.stack,
     'std': _spread(moments.std),
-    'sub': _scaled(arithmetic.sub),
-    'subtract': _scaled(arithmetic.sub),
+    'sub': partial(blend.combined, arithmetic.sub),
+    'subtract': partial(blend.combined, arithmetic.sub),
     'sum': _reduction(reduction.sum_),
     'swapaxes': shape.transpose,
     't': t,

@@ -175,6 +175,8 @@ def filled_as_number(y: Node) -> Node | None:
     if not fits or shape_of(y) is None:
         return None
     rounded = torch.tensor(number.attrs['fill_value'], dtype=dtype_of(number)).item()
+    if y.op is div and side == 'left' and abs(rounded) != 1:
+        return None  # torch computes it as the number times a reciprocal, which rounds twice
     return Node([other], y.op, {'constant': rounded, 'side': side})
 
 

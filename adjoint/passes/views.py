@@ -11,7 +11,7 @@ from adjoint.ops.linear import broadcast_to, cast, conj, imag, real
 from adjoint.ops.reduction import sum_
 from adjoint.ops.shape import flatten, flip, permute, reshape, squeeze, transpose, unsqueeze
 from adjoint.passes.facts import dtype_of, is_real, shape_of
-from adjoint.passes.rewrite import BITWISE, Family, rewrite
+from adjoint.passes.rewrite import BITWISE, ROUNDING, Family, rewrite
 
 __all__ = ['VIEWS']
 
@@ -209,9 +209,9 @@ def flipped_back(y: Node) -> Node | None:
     return a.inputs[0] if a.op is flip and a.attrs['dims'] == y.attrs['dims'] else None
 
 
-@rewrite(sum_, exactness=BITWISE, examples=['sum(s)'])
+@rewrite(sum_, exactness=ROUNDING, examples=['sum(s)'])
 def sum_of_scalar(y: Node) -> Node | None:
-    """The sum of a tensor without axes is the tensor."""
+    """The sum of a tensor without axes is the tensor, also where that is -0, of which torch makes 0."""
     (a,) = y.inputs
     is_scalar = shape_of(a) == () and dtype_of(a) == dtype_of(y) and dtype_of(a) is not None
     return a if is_scalar else None

@@ -1,14 +1,18 @@
 """Comparing an executor with the reference: bit by bit, run after run, with poisoned memory."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 import adjoint as ad
+from adjoint.execute.blocks import Blocking
 from adjoint.execute.plan import Plan
 from adjoint.passes.pipeline import Level
 
 POISONED = Plan(poison=True, at_first_sight=True, keep_from=0)
+# Every chain of elementwise steps in blocks as small as they can be.
+IN_BLOCKS = replace(POISONED, blocking=Blocking(least=1, block=32))
 
 
 def bits(value: torch.Tensor) -> torch.Tensor:

@@ -235,28 +235,29 @@ def graphs(draw: Any, *, gradients: bool = True, runs: bool = True, **options: A
         Those of :func:`programs`.
     """
     drawn = draw(programs(**options))
-    nodes, variables = drawn.nodes, list(drawn.values)
-    last = st.integers(0, len(nodes) - 1).map(lambda i: nodes[-1 - i])
-    outputs = [nodes[-1], *draw(st.lists(last, max_size=3))]
+    nodes = drawn.nodes
+    last = st.integers(0, len(nodes) - 1).map(lambda i: len(nodes) - 1 - i)
+    outputs = [nodes[-1], *(nodes[i] for i in draw(st.lists(last, max_size=3)))]
     if gradients and draw(st.booleans()):
-        outputs += some_gradients(draw(last), variables)
+        outputs += some_gradients(drawn, draw(last))
     if draw(st.integers(0, 4)) == 4:
         outputs.append(outputs[0])
     if runs:
         try:
             ad.Evaluator(outputs, executor='reference').run(drawn.values)
         except REFUSALS:
-            outputs = [variables[0]]
+            outputs = [nodes[0]]
     return Drawn(drawn.program, nodes, drawn.tensors, outputs)
 
 
-def some_gradients(node: ad.Node, variables: Sequence[ad.Node]) -> list[ad.Node]:
-    """The gradients of a number that a node is made into, if it has some."""
-    by = [x for x in variables if x.dtype.is_floating_point]
-    if node.dtype in {torch.bool, torch.int64}:
+def some_gradients(drawn: Drawn, position: int) -> list[ad.Node]:
+    """The gradients of a number that a value is made into, if it has some."""
+    value = drawn.tensors[position]
+    by = [x for x, v in drawn.values.items() if v.is_floating_point()]
+    if not (value.is_floating_point() or value.is_complex()):
         return []
     try:
-        return ad.gradients(ad.sum(ad.real(node) * 1.0), by)
+        return ad.gradients(ad.sum(ad.real(drawn.nodes[position]) * 1.0), by)
     except ad.AdjointError:
         return []
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.execute.kernels.fused import FUSIONS, Fusion
+from adjoint.execute.kernels.fused import FUSIONS
+from adjoint.execute.kernels.fusion import Fusion
 from adjoint.execute.plan import Plan
 from tests.execute.agreement import POISONED
 from tests.passes.drawn import built, drawn, variables_of

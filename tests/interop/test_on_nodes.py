@@ -83,6 +83,39 @@ def test_what_cannot_be_imported_is_refused_with_the_line(
         function(x)
 
 
+def test_a_multiple_of_a_truth_value_added_to_one_is_one() -> None:
+    a, b = ad.Variable('a', (2,), torch.bool), ad.Variable('b', (2,), torch.bool)
+    values = {a: torch.tensor([True, False]), b: torch.tensor([False, True])}
+    for alpha in (2, 0):
+        (found,) = ad.Evaluator([torch.add(a, b, alpha=alpha)]).run(values)
+        wanted = torch.add(values[a], values[b], alpha=alpha)
+        assert found.dtype == wanted.dtype
+        assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize('function', [torch.add, torch.sub])
+def test_a_multiple_is_added_in_the_dtype_of_both(function: Callable[..., Any]) -> None:
+    def combined(x: Any, y: Any) -> Any:
+        return function(x, y, alpha=0.3)
+
+    whole, double, single = torch.tensor([3]), drawn(1), drawn(1, seed=1).float()
+    for a, b in ((double, single), (double, whole), (single, double), (single, whole)):
+        x, y = ad.Variable('x', (1,), a.dtype), ad.Variable('y', (1,), b.dtype)
+        wanted = combined(a, b)
+        for found in (*ad.Evaluator([combined(x, y)]).run({x: a, y: b}), ad.from_torch(combined, a, b)(a, b)):
+            torch.testing.assert_close(found, wanted, rtol=4 * torch.finfo(wanted.dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize('function', [torch.max, torch.min])
+def test_the_extreme_truth_values_along_an_axis_are_those_of_torch(function: Callable[..., Any]) -> None:
+    value = torch.tensor([[False, True, False], [True, False, True]])
+    x = ad.Variable('x')
+    evaluator = ad.Evaluator(list(function(x, 0)))
+    for _ in range(2):  # the second run is that of the plan
+        for found, wanted in zip(evaluator.run({x: value}), function(value, 0), strict=True):
+            assert torch.equal(found, wanted)
+
+
 def test_an_unknown_attribute_is_none() -> None:
     x = ad.Variable('x', (2,))
     assert not hasattr(x, 'colour')

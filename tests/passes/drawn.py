@@ -60,6 +60,19 @@ def drawn(name: str, generator: torch.Generator, special: float) -> torch.Tensor
     return value.to(dtype)
 
 
+def rolled(name: str, offset: int) -> torch.Tensor:
+    """A value for a parameter of nothing but special numbers, which start at one or another of them."""
+    dtype, shape = DTYPES.get(name, torch.float64), SHAPES[name]
+    count = torch.Size(shape).numel()
+    numbers = [SPECIAL[(offset + 7 * i) % len(SPECIAL)] for i in range(count)]
+    value = torch.tensor(numbers, dtype=torch.float64).reshape(shape)
+    if dtype == torch.bool:
+        return value > 0
+    if dtype == torch.int64:
+        return value.nan_to_num().clamp(-3, 3).to(dtype)
+    return value.abs() if name == 'p' else value.to(dtype)
+
+
 def mixed(shape: tuple[int, ...], generator: torch.Generator, special: float) -> torch.Tensor:
     """Ordinary numbers of all magnitudes, of which a share is special."""
     ordinary = torch.randn(shape, generator=generator, dtype=torch.float64)

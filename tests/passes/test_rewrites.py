@@ -10,7 +10,7 @@ from adjoint.passes.pipeline import FAMILIES, Level, optimize
 from adjoint.passes.rewrite import Family, Rewrite
 from adjoint.passes.specialize import specialized
 from adjoint.passes.walk import rewritten
-from tests.passes.drawn import bits_differ, built, drawn, examples_of, named, variables_of
+from tests.passes.drawn import SPECIAL, bits_differ, built, drawn, examples_of, named, rolled, variables_of
 
 ALL = [rewrite for family in (MARKS, *FAMILIES) for rewrite in family.rewrites]
 BITWISE = [pair for pair in examples_of(ALL) if pair[0].exactness.kind == 'bitwise']
@@ -25,8 +25,14 @@ def test_bitwise_rewrite_changes_no_bit(pair: tuple[Rewrite, str]):
     untyped = built(example, variables)
     generator = torch.Generator().manual_seed(7)
     table = Family('one', '', (rewrite,)).table({'bitwise'})
-    for draw in range(DRAWS):
-        feed = {v: drawn(name, generator, 0.4 * (draw % 3) / 2) for name, v in variables.items()}
+    feeds = [
+        {v: drawn(name, generator, 0.4 * (draw % 3) / 2) for name, v in variables.items()}
+        for draw in range(DRAWS)
+    ]
+    # Every special number at every place, beside every other.
+    for i in range(len(SPECIAL)):
+        feeds += [{v: rolled(name, i + (i + 3) * k) for k, (name, v) in enumerate(variables.items())}]
+    for feed in feeds:
         known = specialized([untyped], {v: TensorType.of(value) for v, value in feed.items()})
         walked = rewritten(known.nodes, table)
         assert rewrite in walked.made_by.values() or walked.applied, 'the rewrite does not fit its example'
@@ -89,3 +95,16 @@ def test_choice_between_numbers_has_one_operand(level: Level):
     )
     assert value.tolist() == [0.0, -2.0, 0.0]
     assert g.tolist() == [0.0, 2.0, 0.0]
+
+
+@pytest.mark.parametrize('number', [2.5, 4.0, -1.0])
+def test_number_over_tensor_is_divided_once(number: float):
+    """torch computes ``2.5 / x`` as a product with a reciprocal; a tensor of that number is divided."""
+    x = ad.Variable('x', (1000,), torch.float32)
+    value = torch.linspace(-3, 3, 1000)
+    value[500] = 1e-40
+    y = ad.mul(ad.ones_like(x), number) / x
+    evaluator = ad.Evaluator([y])
+    for _ in range(3):
+        (found,) = evaluator.run({x: value})
+        assert not bits_differ(found, torch.full_like(value, number) / value).any()

@@ -9,7 +9,7 @@ from adjoint.execute.kernels.table import Place, Same, Table, Written, number
 from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
-from adjoint.ops.normalise import LayerNorm
+from adjoint.ops.normalise import LayerNorm, LayerNormWithStatistics
 from adjoint.ops.reduction import Amax, Amin, Argmax, Argmin, Logsumexp, Mean, Sum, Unmean, Unsum
 
 __all__ = ['TABLE']
@@ -95,10 +95,11 @@ def _extremum(place: Place) -> Written:
 
 
 @TABLE.takes(Argmax, Argmin)
-def _position(place: Place) -> Written:
-    attrs = place.node.attrs
-    kernel = torch.argmax if isinstance(place.node.op, Argmax) else torch.argmin
-    bound = {'kernel': kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
+def _position(place: Place) -> Written | None:
+    (x,), op, attrs = place.given, place.node.op, place.node.attrs
+    if x is None or x.dtype == torch.bool or not isinstance(op, Argmax | Argmin):
+        return None
+    bound = {'kernel': op.kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
     return Written('{kernel}({0}, {dim}, {keepdim})', bound)
 
 
@@ -118,14 +119,20 @@ def _softmax(place: Place) -> Written:
     return Written('{kernel}({0}, {dim})', {'kernel': kernel, 'dim': place.node.attrs['dim']})
 
 
-@TABLE.takes(LayerNorm)
+@TABLE.takes(LayerNorm, LayerNormWithStatistics)
 def _layernorm(place: Place) -> Written | None:
     (x,), attrs = place.given, place.node.attrs
     axes = len(attrs['normalized_shape'])
     if x is None or axes > len(x.shape):
         return None
-    bound = {'kernel': torch.layer_norm, 'shape': x.shape[len(x.shape) - axes :], 'eps': attrs['eps']}
-    return Written('{kernel}({0}, {shape}, None, None, {eps})', bound)
+    shape = x.shape[len(x.shape) - axes :]
+    # With a weight the kernel for a CPU takes two thirds of the time; a factor of one changes no bit.
+    is_quick = x.device.type == 'cpu' and x.dtype in {torch.float32, torch.float64}
+    weight = torch.ones(shape, dtype=x.dtype) if is_quick else None
+    is_alone = isinstance(place.node.op, LayerNorm)
+    kernel = torch.layer_norm if is_alone else torch.native_layer_norm
+    bound = {'kernel': kernel, 'shape': shape, 'weight': weight, 'eps': attrs['eps']}
+    return Written('{kernel}({0}, {shape}, {weight}, None, {eps})', bound)
 
 
 @TABLE.takes(Embedding)

@@ -28,19 +28,15 @@ __all__ = ['BUILDERS']
 
 
 def _add(self: Any, other: Any, alpha: Any = 1) -> Node:
-    return arithmetic.add(self, _times(other, alpha))
+    return blend.combined(arithmetic.add, self, other, alpha=alpha)
 
 
 def _sub(self: Any, other: Any, alpha: Any = 1) -> Node:
-    return arithmetic.sub(self, _times(other, alpha))
+    return blend.combined(arithmetic.sub, self, other, alpha=alpha)
 
 
 def _rsub(self: Any, other: Any, alpha: Any = 1) -> Node:
-    return arithmetic.sub(other, _times(self, alpha))
-
-
-def _times(x: Any, factor: Any) -> Any:
-    return x if factor == 1 else x * factor
+    return blend.combined(arithmetic.sub, other, self, alpha=alpha)
 
 
 _QUOTIENTS: Mapping[str | None, Callable[[Any, Any], Node]] = MappingProxyType(

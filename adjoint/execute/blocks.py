@@ -1,0 +1,191 @@
+"""Elementwise steps on large tensors, taken block by block, so that what is between stays in the cache.
+
+Each kernel of a chain reads all of its operand and writes all of its value; where they are larger than the
+cache, that is what it costs. A block of some ten thousand entries goes through the whole chain instead, and
+only what is needed outside is ever written as a whole. The entries are the same, bit by bit.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import repeat
+
+import torch
+from threadpoolctl import ThreadpoolController
+from torch._subclasses.fake_tensor import FakeTensor
+
+from adjoint.execute.cost import Cost
+from adjoint.execute.cost_meter import Seen
+from adjoint.execute.facts import Fact
+from adjoint.execute.program import PlannedProgram
+
+__all__ = ['Blocking', 'Blocks', 'Cut']
+
+# Kernels divide tensors of so many entries among threads, in equal shares.
+_DIVIDED = 1 << 15
+# Kernels take so many entries at a time, at most; what is left over at the end of a share is computed by
+# other code, which may round otherwise.
+_STRIDE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """Which values are computed in blocks.
+
+    Parameters
+    ----------
+    least : int
+        In bytes; smaller ones stay in the cache in any case.
+    block : int
+        How many bytes of a value are computed at once.
+    """
+
+    least: int = 1 << 22
+    block: int = 1 << 17
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the tensors of a shape are cut into blocks.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the tensors, whose entries lie one after the other.
+    size : int
+        How many entries a block has, or rows.
+    is_flat : bool
+        Whether they are cut without regard to their axes; else along the first.
+    """
+
+    shape: tuple[int, ...]
+    size: int
+    is_flat: bool
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], entries: int, *, is_flat: bool) -> 'Cut | None':
+        """Return the cut into blocks of about so many entries.
+
+        ``None`` where the entries at the end of a block would not be those that kernels leave over, or where
+        a row is more than a block.
+        """
+        if is_flat:
+            return cls(shape, max(entries // _STRIDE, 1) * _STRIDE, is_flat=True)
+        row = torch.Size(shape[1:]).numel()
+        if not 0 < row <= entries or shape[0] % torch.get_num_threads():
+            return None
+        # Ops without an operand that broadcasts go through the rows as if they were one.
+        whole = _STRIDE // math.gcd(_STRIDE, row)
+        return cls(shape, max(entries // row // whole, 1) * whole, is_flat=False)
+
+    @property
+    def block(self) -> tuple[int, ...]:
+        """The shape of a block; the last one may be smaller."""
+        return (self.size,) if self.is_flat else (self.size, *self.shape[1:])
+
+    @property
+    def length(self) -> int:
+        """The number of entries, or rows."""
+        return torch.Size(self.shape).numel() if self.is_flat else self.shape[0]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The lengths of the blocks: of each thread's share, so that they end where kernels end too."""
+        threads = torch.get_num_threads() if torch.Size(self.shape).numel() >= _DIVIDED else 1
+        share = -(-self.length // threads)
+        shares = [min(share, self.length - start) for start in range(0, self.length, share)]
+        return [min(self.size, length - start) for length in shares for start in range(0, length, self.size)]
+
+    def applies(self, shape: tuple[int, ...]) -> bool:
+        """Whether an operand is cut too; else a block takes all of it."""
+        return len(shape) == len(self.shape) and (shape == self.shape or shape[0] == self.shape[0] != 1)
+
+    def parts(self, x: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, ...]:
+        """Return the blocks of a tensor."""
+        return torch.split(x.view(-1) if self.is_flat else x, sizes)
+
+
+class Blocks:
+    """The call that computes some values block by block.
+
+    Parameters
+    ----------
+    program : PlannedProgram
+        Computes a block: of the operands, and of the memory for the values.
+    cut : Cut
+        Into blocks.
+    operands, values : sequence of Fact
+        The layouts.
+    """
+
+    def __init__(
+        self, program: PlannedProgram, cut: Cut, operands: Sequence[Fact], values: Sequence[Fact]
+    ) -> None:
+        self.__name__ = 'blocks'
+        self.program = program
+        self.cut = cut
+        self._is_cut = [cut.applies(fact.shape) for fact in operands]
+        self._values = list(values)
+
+    def __call__(
+        self, *operands: torch.Tensor, out: torch.Tensor | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Return the value, or a tuple of several."""
+        new = (torch.empty(fact.shape, dtype=fact.dtype) for fact in self._values)
+        rooms = list(new) if out is None else [out]
+        sizes = self.cut.sizes
+        columns = [
+            self.cut.parts(x, sizes) if is_cut else repeat(x)
+            for x, is_cut in zip((*operands, *rooms), (*self._is_cut, *(True for _ in rooms)), strict=True)
+        ]
+        parts = list(zip(*columns, strict=False))
+        if isinstance(rooms[0], FakeTensor):
+            # What one block takes is what all take, one after the other.
+            self.program(parts[0])
+        else:
+            self._run(parts)
+        return rooms[0] if len(rooms) == 1 else tuple(rooms)
+
+    def _run(self, parts: Sequence[Sequence[torch.Tensor]]) -> None:
+        """Compute the blocks in as many threads as torch uses, each block by one of them."""
+        todo = iter(parts)
+        workers = min(torch.get_num_threads(), len(parts))
+        is_inference = torch.is_inference_mode_enabled()
+
+        def work() -> None:
+            # The limit is one of this thread, which a thread takes over from torch when it first asks.
+            torch.get_num_threads()
+            with _controller().limit(limits=1, user_api='openmp'), torch.inference_mode(is_inference):
+                for part in todo:
+                    self.program(part)
+
+        with ThreadPoolExecutor(max(workers - 1, 1), 'adjoint-blocks') as pool:
+            others = [pool.submit(work) for _ in range(workers - 1)]
+            work()
+            for other in others:
+                other.result()
+
+    def of_all(self, one: Seen) -> Seen:
+        """Return what a run takes, given what one shows with tensors without data, which takes one block."""
+        cost, made = one.cost, sum(one.fresh)
+        blocks = self.cut.sizes
+        workers, parts = min(torch.get_num_threads(), len(blocks)), self.cut.length / blocks[0]
+        return one._replace(
+            peak=made + workers * (one.peak - made),
+            cost=Cost(round(cost.flops * parts), round(cost.bytes * parts), cost.calls * len(blocks)),
+        )
+
+    @property
+    def source(self) -> Iterator[str]:
+        """The program of a block, line by line."""
+        head, *statements = self.program.statements
+        yield f'# {head.replace(" = values", "")} in {len(self.cut.sizes)} blocks of {list(self.cut.block)}'
+        yield from statements
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The libraries of threads that torch has loaded."""
+    return ThreadpoolController()
