@@ -16,7 +16,10 @@ HEADER = """# The rewrites
 Generated from the rewrites by `python docs/rewrite_table.py`; a test keeps it up to date. What the classes of
 exactness mean, and which level takes which, stands in [the guide](guide/passes.md). Besides these, equal
 nodes become one, and what depends on no input is computed once (`folding`); both are bitwise. Products with
-one operand in common become one product, and sums of products too (`merging`); this is rounding.
+one operand in common become one product, and sums of products too (`merging`); this is rounding. Chains of
+products are computed in the order that costs least, and diagonal matrices in them as factors (`chains`); this
+is rounding, except where a product of some of the factors overflows or underflows, or an entry is infinite or
+nan.
 """
 
 FUSED = """

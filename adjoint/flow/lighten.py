@@ -26,9 +26,9 @@ from adjoint.ops.reduction import Reduction, reduction_attrs, sum_
 from adjoint.ops.several import item
 from adjoint.ops.shape import reshape, transpose
 from adjoint.passes.facts import is_floating, shape_of
-from adjoint.passes.merging import replaced
 from adjoint.passes.pipeline import LEVELS, Level, optimize
 from adjoint.passes.specialize import specialized
+from adjoint.passes.walk import replaced
 
 __all__ = ['Lighter', 'lighter']
 

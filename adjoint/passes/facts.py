@@ -6,7 +6,10 @@ from adjoint.core.node import Node
 from adjoint.ops.arithmetic import add, mul, neg, pow_, square, sub
 from adjoint.ops.elementwise import Binary
 
-__all__ = ['axis_of', 'constant_of', 'dtype_of', 'is_floating', 'is_real', 'one_plus', 'shape_of', 'squared']
+__all__ = [
+    'axis_of', 'broadcast_sizes', 'constant_of', 'dtype_of', 'is_floating', 'is_real', 'one_plus', 'shape_of',
+    'squared',
+]  # fmt: skip
 
 
 def shape_of(x: Node) -> tuple[int, ...] | None:
@@ -15,6 +18,11 @@ def shape_of(x: Node) -> tuple[int, ...] | None:
         return None
     sizes = tuple(s for s in x.type.shape if isinstance(s, int))
     return sizes if len(sizes) == len(x.type.shape) else None
+
+
+def broadcast_sizes(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that shapes broadcast to."""
+    return tuple(map(int, torch.broadcast_shapes(*shapes)))  # pyright: ignore[reportUnknownArgumentType] a size
 
 
 def dtype_of(x: Node) -> torch.dtype | None:

@@ -6,8 +6,7 @@ from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.core.source import ambient_site, enter_site, leave_sites
 from adjoint.ops.several import item
-from adjoint.passes.merging import replaced
-from adjoint.passes.walk import Walked
+from adjoint.passes.walk import Walked, replaced
 
 __all__ = ['lightened']
 

@@ -18,9 +18,9 @@ from adjoint.ops.index import getitem
 from adjoint.ops.reduction import reduction_attrs, sum_
 from adjoint.ops.shape import cat, reshape, transpose
 from adjoint.passes.facts import dtype_of, shape_of
-from adjoint.passes.walk import Walked, remade
+from adjoint.passes.walk import Walked, replaced
 
-__all__ = ['merged', 'replaced']
+__all__ = ['merged']
 
 # By what a node is replaced: nodes that may be built on nodes that are replaced themselves.
 _Becomes: TypeAlias = dict[Node, Node]
@@ -82,27 +82,6 @@ def _located(find: _Finder, order: Sequence[Node], outputs: Sequence[Node]) -> _
         return find(order, outputs)
     finally:
         leave_sites(outside)
-
-
-def replaced(nodes: Sequence[Node], becomes: _Becomes) -> list[Node]:
-    """Return nodes in whose graphs some are replaced, also behind what they are replaced by."""
-    settled: dict[Node, Node] = {}
-    stack = list(nodes)
-    while stack:
-        node = stack[-1]
-        if node in settled:
-            stack.pop()
-            continue
-        needed = [becomes[node]] if node in becomes else node.inputs
-        pending = [x for x in needed if x not in settled]
-        if pending:
-            stack.extend(reversed(pending))
-            continue
-        if node in becomes:
-            settled[node] = settled[becomes[node]]
-        else:
-            settled[node] = remade(node, [settled[x] for x in node.inputs])
-    return [settled[node] for node in nodes]
 
 
 # -- products that share an operand ------------------------------------------------------------------

@@ -17,6 +17,7 @@ from adjoint.core.rebuild import rebuilt
 from adjoint.ops.body import variable_like
 from adjoint.ops.creation import placeholder
 from adjoint.ops.linear import alias
+from adjoint.passes.chains import chained
 from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
 from adjoint.passes.lightening import lightened
@@ -25,6 +26,7 @@ from adjoint.passes.marks import MARKS
 from adjoint.passes.merging import merged
 from adjoint.passes.rewrite import Family, Rewrite, joined
 from adjoint.passes.rounding import ROUND
+from adjoint.passes.scales import SCALES
 from adjoint.passes.simplify import SIMPLIFY
 from adjoint.passes.stabilize import COMPLEMENT, STABILIZE
 from adjoint.passes.together import TOGETHER
@@ -46,13 +48,18 @@ LEVELS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 # In their order.
-FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, ROUND, TOGETHER)
+FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, SCALES, ROUND, TOGETHER)
 
 # A walk for those that look for what the user wrote, and then one for those that tidy up.
 _FIRST = frozenset({'stabilize', 'complement'})
 
 # What a loop may have computed for all of its steps together, in bytes, if nobody says.
 ROOM = 1 << 26
+
+# Passes over whole graphs that round in another way.
+_ROUNDING: Mapping[str, Callable[[Iterable[Node]], Walked]] = MappingProxyType(
+    {'chains': chained, 'merging': merged}
+)
 
 # One pass may make work for another; more rounds than this have not been seen to help.
 _ROUNDS = 4
@@ -229,7 +236,7 @@ def _run(
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
         if feed is not None:
-            is_exact = not rounds or each.name not in {'merging', 'loops'}
+            is_exact = not rounds or each.name not in {*_ROUNDING, 'loops'}
             bitwise = is_exact and all(by.exactness.kind == 'bitwise' for by in walked.made_by.values())
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
         nodes = walked.nodes
@@ -256,7 +263,7 @@ def _passes(kinds: frozenset[str], families: Sequence[Family]) -> list[_Pass]:
             )
     # Any walk merges equal nodes; one for itself is needed where there is no other.
     found = [*(found[1:] or found), _Pass('folding', folded)]
-    return [*found, _Pass('merging', merged)] if 'rounding' in kinds else found
+    return [*found, *(_Pass(name, run) for name, run in _ROUNDING.items())] if 'rounding' in kinds else found
 
 
 def _check(by: str, before: Sequence[Node], after: Sequence[Node], variables: AbstractSet[Node]) -> None:

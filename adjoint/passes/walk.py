@@ -15,7 +15,7 @@ from adjoint.ops.body import Body
 from adjoint.ops.creation import constant
 from adjoint.passes.rewrite import Rewrite
 
-__all__ = ['Walk', 'Walked', 'compatible', 'remade', 'rewritten', 'sharing_key', 'with_bodies']
+__all__ = ['Walk', 'Walked', 'compatible', 'remade', 'replaced', 'rewritten', 'sharing_key', 'with_bodies']
 
 # More rewrites than this for each node, and some of them must undo each other.
 _MOST = 20
@@ -257,3 +257,24 @@ def with_bodies(attrs: dict[str, Any], change: Callable[[Body], Body]) -> dict[s
             if any(a is not b for a, b in zip(bodies, parts, strict=True)):
                 changed[name] = bodies
     return attrs | changed if changed else attrs
+
+
+def replaced(nodes: Sequence[Node], becomes: Mapping[Node, Node]) -> list[Node]:
+    """Return nodes in whose graphs some are replaced, also behind what they are replaced by."""
+    settled: dict[Node, Node] = {}
+    stack = list(nodes)
+    while stack:
+        node = stack[-1]
+        if node in settled:
+            stack.pop()
+            continue
+        needed = [becomes[node]] if node in becomes else node.inputs
+        pending = [x for x in needed if x not in settled]
+        if pending:
+            stack.extend(reversed(pending))
+            continue
+        if node in becomes:
+            settled[node] = settled[becomes[node]]
+        else:
+            settled[node] = remade(node, [settled[x] for x in node.inputs])
+    return [settled[node] for node in nodes]

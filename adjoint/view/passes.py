@@ -54,7 +54,7 @@ def explain_passes(
     v2 = -v1
     v3 = softplus(v2)   # output
     <BLANKLINE>
-    # likes+views+simplify: 4 nodes -> 2, 1 applied
+    # likes+views+simplify+scales: 4 nodes -> 2, 1 applied
     x: float64[3]
     v1 = softplus(x)   # output
     """

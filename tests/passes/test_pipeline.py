@@ -133,7 +133,7 @@ def test_steps_say_what_was_done():
     y = ad.transpose(ad.transpose(ad.sin(x) * ad.sin(x), 0, 0), 0, 0)
     assert [(s.name, s.applied, s.merged) for s in optimized([y]).steps] == [
         ('stabilize+complement', 0, 1),
-        ('likes+views+simplify', 1, 1),
+        ('likes+views+simplify+scales', 1, 1),
     ]
 
 
