@@ -1,11 +1,13 @@
 """What is as close to the true value and cheaper, but rounds in another way."""
 
 from adjoint.core.node import Node
+from adjoint.ops.activation import safe_softmax, softmax
 from adjoint.ops.arithmetic import add, div, mul, rsqrt, sqrt
+from adjoint.ops.attention import causal_bias
 from adjoint.ops.contraction import matmul
 from adjoint.ops.shape import squeeze, transpose, unsqueeze
 from adjoint.passes.facts import constant_of, is_floating, shape_of
-from adjoint.passes.rewrite import ROUNDING, Family, rewrite
+from adjoint.passes.rewrite import ROUNDING, Family, except_where, rewrite
 
 __all__ = ['ROUND']
 
@@ -80,8 +82,28 @@ def columns_as_rows(y: Node) -> Node | None:
     return unsqueeze(matmul(squeeze(b, -1), transpose(a, 0, 1)), -1)
 
 
+@rewrite(
+    safe_softmax,
+    exactness=except_where('all scores that a query sees are -inf'),
+    examples=[
+        'safe_softmax(A @ B, -1)',
+        'safe_softmax(batch @ batch.mT + causal_bias(batch @ batch.mT), -1)',
+    ],
+)
+def softmax_of_scores(y: Node) -> Node | None:
+    """The weights of keys that are not masked are a plain softmax: no row is left out."""
+    (scores,) = y.inputs
+    if scores.op is add and len(scores.inputs) == 2:  # noqa: PLR2004 a bias
+        product, bias = scores.inputs
+        # Every query sees the first key.
+        scores = product if bias.op is causal_bias and y.attrs['dim'] == -1 else scores
+    return Node(y.inputs, softmax, y.attrs) if scores.op is matmul and is_floating(y) else None
+
+
 ROUND = Family(
     'round',
-    'Chains of numbers, reciprocals of roots, transposed products and batches of columns become one op.',
-    (product_of_multiple, sum_of_shifted, over_root, transposed_product, columns_as_rows),
-)
+    'Chains of numbers, roots below, transposed products, batches of columns and weights become one op.',
+    (
+        product_of_multiple, sum_of_shifted, over_root, transposed_product, columns_as_rows, softmax_of_scores,
+    ),
+)  # fmt: skip

@@ -5,16 +5,20 @@ from collections.abc import Sequence
 import torch
 
 from adjoint.core.node import Node
+from adjoint.ops.arithmetic import add
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.device import to_device
+from adjoint.ops.index import ungetitem
 from adjoint.ops.linear import broadcast_to, cast, conj, imag, real
 from adjoint.ops.reduction import sum_
-from adjoint.ops.shape import flatten, flip, permute, reshape, squeeze, transpose, unsqueeze
+from adjoint.ops.shape import flatten, flip, permute, reshape, squeeze, stack, transpose, unsqueeze
 from adjoint.passes.facts import dtype_of, is_real, shape_of
-from adjoint.passes.rewrite import BITWISE, ROUNDING, Family, rewrite
+from adjoint.passes.rewrite import BITWISE, ROUNDING, Family, except_where, rewrite
 
 __all__ = ['VIEWS']
 
+# Along an axis of so many entries a sum is looked through.
+_FEW = 16
 _RESHAPING = (reshape, flatten, squeeze, unsqueeze)
 
 
@@ -217,12 +221,49 @@ def sum_of_scalar(y: Node) -> Node | None:
     return a if is_scalar else None
 
 
+@rewrite(
+    add,
+    exactness=except_where('an entry is -0.0, which then stays'),
+    examples=[
+        'Node([row, x[:2]], ungetitem, {"index": (1,)}) + Node([y[0], x[:2]], ungetitem, {"index": (0,)})',
+    ],
+)
+def entries_stacked(y: Node) -> Node | None:
+    """The sum of tensors with one entry each along the first axis, all of them, is a stack of the entries."""
+    shape, entries, terms = shape_of(y), dict[int, Node](), [y]
+    if not shape or shape[0] > _FEW:
+        return None
+    while terms:
+        term = terms.pop()
+        if term.op is add and len(term.inputs) == 2:  # noqa: PLR2004 no number
+            terms += term.inputs
+            continue
+        place = _only_place(term)
+        fits = term.op is ungetitem and shape_of(term) == shape and shape_of(term.inputs[0]) == shape[1:]
+        if place is None or place in entries or not fits:
+            return None
+        entries[place] = term.inputs[0]
+    if len(entries) < shape[0] or len({dtype_of(a) for a in entries.values()}) > 1:
+        return None
+    return stack([entries[i] for i in range(shape[0])])
+
+
+def _only_place(y: Node) -> int | None:
+    """Return the number that a node is indexed by, not from the end."""
+    index: object = y.attrs.get('index')
+    match index:
+        case (int() as place,) if type(place) is int and place >= 0:
+            return place
+        case _:
+            return None
+
+
 VIEWS = Family(
     'views',
     'Views and casts that do nothing, undo each other, or are one.',
     (
         part_of_real, double_conj, imag_of_real, cast_to_own, cast_of_cast, to_own_device, to_own_shape,
         transposed_back, order_kept, transpose_of_transpose, reshape_of_reshape, broadcast_of_broadcast,
-        flipped_back, sum_of_scalar,
+        flipped_back, sum_of_scalar, entries_stacked,
     ),
 )  # fmt: skip

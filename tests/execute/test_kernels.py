@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import adjoint as ad
+from adjoint.ops.attention import over_root_width
 from adjoint.ops.convolution import convolution
 from adjoint.ops.max_pooling import max_pool
 from tests.execute.agreement import POISONED
@@ -49,6 +50,24 @@ def test_other_comparisons_are_no_signs() -> None:
     for node in (ad.greater(x, 1.0), x < 0, x >= 0, ad.greater(x, x)):
         check([node], feed, 'program')
         assert 'sign' not in ad.Evaluator([node], POISONED).program(feed)
+
+
+@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize('width', [1, 7, 64])
+def test_over_root_of_the_width(dtype: torch.dtype, width: int) -> None:
+    x = ad.Variable('x')
+    check([over_root_width(x), over_root_width(-x)], {x: entries(5, width, dtype=dtype)}, 'div')
+
+
+@pytest.mark.parametrize('dtype', DTYPES[:2])
+@pytest.mark.parametrize(('shape', 'axes'), [((5, 19), (19,)), ((3, 4, 6), (4, 6)), ((0, 3), (3,))])
+def test_layer_norms(dtype: torch.dtype, shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    x = ad.Variable('x')
+    y = ad.layernorm(x, axes)
+    for feed in ({x: entries(*shape, dtype=dtype)}, {x: torch.randn(shape, dtype=dtype)}):
+        check([y], feed, 'native_layer_norm')
+        check([y, *ad.gradients(ad.sum(ad.sin(y)), [x])], feed, 'native_layer_norm')
+    check([y], {x: torch.randn(shape, dtype=dtype).mT.contiguous().mT}, 'native_layer_norm')
 
 
 @pytest.mark.parametrize('dtype', DTYPES[:2])

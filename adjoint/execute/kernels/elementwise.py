@@ -1,5 +1,6 @@
 """Elementwise ops: one kernel each, over an operand where that dies."""
 
+import math
 import operator
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -13,6 +14,7 @@ from adjoint.execute.facts import Fact
 from adjoint.execute.internals import native
 from adjoint.execute.kernels.table import Held, Place, Same, Table, Written, number
 from adjoint.ops.activation import relu
+from adjoint.ops.attention import OverRootWidth
 from adjoint.ops.elementwise import Binary, Elementwise, Unary
 from adjoint.ops.select import Clamp, Where
 from adjoint.ops.step import GreaterThan, GreaterThanOrEqual
@@ -154,6 +156,12 @@ def _right_division(constant: complex, x: Fact) -> Written:
     return Written(
         '{kernel}({0}, {c})', bound, None, '{kernel}({0}, {c}, out={out})', ((0, '{0}.div_({c})'),)
     )
+
+
+@TABLE.takes(OverRootWidth)
+def _over_root_width(place: Place) -> Written | None:
+    (x,) = place.given
+    return _right_division(math.sqrt(x.shape[-1]), x) if x is not None and x.shape[-1] else None
 
 
 def _left_division(constant: complex, x: Fact) -> Written:
