@@ -116,15 +116,21 @@ def by_us(example: Made, result: Result) -> dict[str, torch.Tensor]:
     with doubled():
         graph = ad.from_torch(example.module, kwargs=example.inputs)
     imported = time.perf_counter()
-    names = [n for n, p in example.module.named_parameters() if p.requires_grad]
-    nodes = [graph.outputs, *ad.gradients(graph.outputs, [graph.parameters[n] for n in names])]
+    nodes = loss_and_gradients(example, graph)
     differentiated = time.perf_counter()
-    values = ad.Evaluator(nodes).run(graph.feed(**example.inputs))
+    values = ad.Evaluator(list(nodes.values())).run(graph.feed(**example.inputs))
     result.import_s = imported - start
     result.differentiate_s = differentiated - imported
     result.run_s = time.perf_counter() - differentiated
-    result.nodes = len(ad.topological_sort(nodes))
-    return dict(zip(['', *names], values, strict=True))
+    result.nodes = len(ad.topological_sort(list(nodes.values())))
+    return dict(zip(nodes, values, strict=True))
+
+
+def loss_and_gradients(example: Made, graph: ad.Graph) -> dict[str, ad.Node]:
+    """The loss, as ``''``, and the gradient of each parameter, as nodes."""
+    names = [n for n, p in example.module.named_parameters() if p.requires_grad]
+    gradients = ad.gradients(graph.outputs, [graph.parameters[n] for n in names])
+    return {'': graph.outputs, **dict(zip(names, gradients, strict=True))}
 
 
 def agreement(found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> str:

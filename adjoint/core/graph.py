@@ -44,9 +44,9 @@ def hand_over_runner(make: Callable[..., Runner]) -> None:
     _runner[:] = [make]
 
 
-def runner_of(nodes: Sequence[Node], executor: object = None) -> Runner:
-    """Return what computes some nodes, by a certain executor if it is named."""
-    return _runner[0](nodes) if executor is None else _runner[0](nodes, executor)
+def runner_of(nodes: Sequence[Node], **options: object) -> Runner:
+    """Return what computes some nodes; the options are those of an evaluator."""
+    return _runner[0](nodes, **options)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -250,6 +250,25 @@ class Op:
             are used and anything in the others. The default is the node itself.
         """
         return node
+
+    def lightened(self, node: Node, level: str, room: int) -> Mapping[int, Node] | None:
+        """Return nodes for the outputs of a loop that do less in each step; for graphs that are only run.
+
+        Parameters
+        ----------
+        node : Node
+            The loop.
+        level : str
+            Which changes are allowed: a level of :func:`adjoint.optimize`.
+        room : int
+            How many bytes may be computed for all steps together.
+
+        Returns
+        -------
+        mapping of int to Node, or None
+            For each output that is computed what takes its place; ``None`` where nothing can be taken out.
+        """
+        return None
 
     def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
         """Return a loop as one of another number of steps; only of ops with a ``period``.

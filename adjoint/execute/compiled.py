@@ -110,10 +110,10 @@ class Compiled:
     def _compiling(self, value: Any) -> Any:
         """Return an attr with its bodies compiled, one or several."""
         if isinstance(value, Body):
-            return value.run_by(self)
+            return value.run_by(executor=self)
         several = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else ()
         if several and all(isinstance(x, Body) for x in several):
-            return tuple(body.run_by(self) for body in several)
+            return tuple(body.run_by(executor=self) for body in several)
         return cast('Any', value)
 
     def _compiled(

@@ -17,7 +17,7 @@ from adjoint.execute.executor import Executor, Task
 from adjoint.execute.feed import check_keys, missing, names_sizes, naming
 from adjoint.execute.memory import Memory, bytes_of
 from adjoint.execute.memory_forecast import forecast
-from adjoint.execute.memory_signature import Given
+from adjoint.execute.memory_signature import Given, naming_all
 from adjoint.execute.plan import Plan
 from adjoint.execute.programs import Programs
 from adjoint.execute.recent import Recent
@@ -248,7 +248,9 @@ class Evaluator:
         needed = topological_sort(self.eval_nodes, behind=frozenset(given))
         variables = (node for node in needed if node.op is placeholder)
         executor = self._executor if isinstance(self._executor, Plan) else Plan()
-        return forecast(self._programs_of([*given, *variables]).task, executor, given, sizes)
+        return forecast(
+            self._programs_of([*given, *variables, *naming_all(sizes)]).task, executor, given, sizes
+        )
 
     def _programs_for(self, input_values: Mapping[Node, torch.Tensor]) -> Programs:
         try:

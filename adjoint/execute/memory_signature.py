@@ -1,6 +1,6 @@
 """Values without data for the variables of a run, from their types."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -11,13 +11,19 @@ from adjoint.core.node import Node
 from adjoint.core.tensor_type import Size, TensorType
 from adjoint.execute.cost_meter import Prober
 from adjoint.execute.facts import Fact, layout_of
+from adjoint.ops.creation import Variable
 
-__all__ = ['Given', 'stand_ins']
+__all__ = ['Given', 'naming_all', 'stand_ins']
 
 # A tensor, a type, a shape, or a shape with a dtype.
 Given: TypeAlias = torch.Tensor | TensorType | Sequence[Any]
 
 _PAIR = 2
+
+
+def naming_all(sizes: Iterable[str]) -> list[Node]:
+    """Return variables without entries whose types name sizes, for those that no other variable names."""
+    return [Variable(name, (name, 0), torch.bool) for name in sizes]
 
 
 def stand_ins(

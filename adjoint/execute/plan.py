@@ -73,7 +73,10 @@ class Plan:
         with torch.no_grad():
             results = Schedule(made, {}, is_restricted=True).run(values, facts.see)
         plan, lines = self.written(made, facts)
-        program = PlannedProgram(made, plan, lines, poison=self.poison)
+        # What only its op knows may be laid out by its values.
+        is_known = all(line.step.written.is_known for line in lines)
+        steady = is_known and all(x in facts.layouts for x in made.outputs)
+        program = PlannedProgram(made, plan, lines, poison=self.poison, steady=steady)
         # Kernels that take the place of several ops round in another way, from the first run on.
         return program, program(values) if made.level == 'fast' else results
 

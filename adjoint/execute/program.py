@@ -26,7 +26,17 @@ class _Names:
 
     def __init__(self) -> None:
         self.bound: dict[str, object] = {}
-        self._used: set[str] = {'values', 'program', 'poison', '_'}
+        self._used: set[str] = {
+            'values',
+            'program',
+            'poison',
+            'carries',
+            'rows',
+            'row',
+            'constants',
+            'kept',
+            '_',
+        }
         self._counts: Counter[str] = Counter()
         self._of: dict[int, str] = {}
         self._numbers: dict[tuple[object, ...], str] = {}
@@ -95,9 +105,14 @@ class PlannedProgram:
         The steps with their memory.
     poison : bool
         Whether memory that is free is filled with garbage.
+    steady : bool
+        Whether the results of every run are laid out as those of the last.
     """
 
-    def __init__(self, task: Task, plan: Steps, lines: Sequence[Line], *, poison: bool) -> None:
+    def __init__(
+        self, task: Task, plan: Steps, lines: Sequence[Line], *, poison: bool, steady: bool = False
+    ) -> None:
+        self.steady = steady
         self._lines = lines
         self._poison = poison
         names = _Names()
@@ -107,20 +122,21 @@ class PlannedProgram:
         used = {x for line in lines for x in (*line.step.uses, line.target)} | set(plan.outputs)
         for node in task.fed:
             self._names[node] = names.new(node.given_name or 'x') if node in used else '_'
-        self._head = _unpacking([self._names[node] for node in task.fed])
+        fed = [self._names[node] for node in task.fed]
+        self._head = _unpacking(fed, 'values')
+        # In a loop, what the next step is given has a name even if nothing uses it.
+        self._slots = [names.new('unused') if name == '_' else name for name in fed]
         self._body = [self._statement(i, line, names) for i, line in enumerate(lines)]
         results = [self._names[node] for node in plan.outputs]
         for i in task.copied:
             results[i] += '.clone()'
+        self._results = results
         self._tail = f'return [{", ".join(results)}]'
         self._bound = names.bound
-        text = '\n '.join(['def program(values):', self._head, *self._body, self._tail])
-        namespace: dict[str, Any] = {**names.bound, 'poison': _poisoned}
-        exec(compile(text, '<adjoint program>', 'exec'), namespace)  # noqa: S102 made of the lines above
-        function = namespace.pop('program')
-        assert isinstance(function, FunctionType)  # noqa: S101 for the type checker
-        self._code: CodeType = function.__code__
-        self._function = function
+        # Of each function that was made of the lines, at which line of its text they begin.
+        self._codes: dict[CodeType, int] = {}
+        self._loops: dict[tuple[int, int], FunctionType] = {}
+        self._function = self._made(['def program(values):', f' {self._head}'], 1, f' {self._tail}')
 
     def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run the program; nothing is recorded for torch's autograd."""
@@ -133,6 +149,73 @@ class PlannedProgram:
             raise
         finally:
             set_records(records)
+
+    def repeat(
+        self,
+        carries: Sequence[torch.Tensor],
+        rows: Sequence[Sequence[torch.Tensor]],
+        constants: Sequence[Any],
+    ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]]:
+        """Run the program for one row of values after the other, with nothing looked up in between.
+
+        Parameters
+        ----------
+        carries : sequence of torch.Tensor
+            What the first run is given for the first inputs; the next one is given the first results.
+        rows : sequence
+            For each run the values of the inputs behind these.
+        constants : sequence
+            The values of the inputs behind these, in every run.
+
+        Returns
+        -------
+        carries : list of torch.Tensor
+            The first results of the last run.
+        results : list of tuple
+            The others of each run.
+        """
+        key = len(carries), len(self._slots) - len(constants)
+        loop = self._loops.get(key)
+        if loop is None:
+            loop = self._loops[key] = self._looped(*key)
+        records = torch.is_grad_enabled()
+        set_records(False)
+        try:
+            return loop(carries, rows, constants)
+        except Exception as error:
+            self._explain(error)
+            raise
+        finally:
+            set_records(records)
+
+    def _looped(self, carries: int, before: int) -> FunctionType:
+        """Return the lines in a loop."""
+        slots, results = self._slots, self._results
+        carried = ', '.join(slots[:carries])
+        kept = ', '.join(results[carries:])
+        return self._made(
+            [
+                'def program(carries, rows, constants):',
+                f' {_unpacking(slots[:carries], "carries")}',
+                f' {_unpacking(slots[before:], "constants")}',
+                ' kept = []',
+                f' for {_listed(slots[carries:before]) or "_"} in rows:',
+            ],
+            2,
+            f'  kept.append(({kept},))' if kept else '  pass',
+            f'  {carried} = {", ".join(results[:carries])}' if carries else '  pass',
+            f' return [{carried}], kept',
+        )
+
+    def _made(self, head: Sequence[str], indent: int, *tail: str) -> FunctionType:
+        """Return the lines as a function, between others."""
+        text = '\n'.join([*head, *(' ' * indent + line for line in self._body), *tail])
+        namespace: dict[str, Any] = {**self._bound, 'poison': _poisoned}
+        exec(compile(text, '<adjoint program>', 'exec'), namespace)  # noqa: S102 made of the lines above
+        function = namespace.pop('program')
+        assert isinstance(function, FunctionType)  # noqa: S101 for the type checker
+        self._codes[function.__code__] = len(head) + 1
+        return function
 
     def _statement(self, i: int, line: Line, names: _Names) -> str:
         """Return one line of the program; gives its value a name."""
@@ -153,10 +236,9 @@ class PlannedProgram:
     def _explain(self, error: Exception) -> None:
         """Add to a failure the node whose line failed."""
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code is not self._code:
+        while trace is not None and trace.tb_frame.f_code not in self._codes:
             trace = trace.tb_next
-        # Line 1 is the head of the function, and line 2 names the values.
-        position = -1 if trace is None else (trace.tb_lineno or 0) - 3
+        position = -1 if trace is None else (trace.tb_lineno or 0) - self._codes[trace.tb_frame.f_code]
         if trace is None or isinstance(error, AdjointError) or not 0 <= position < len(self._lines):
             return
         step = self._lines[position].step
@@ -201,10 +283,12 @@ class PlannedProgram:
         return '\n'.join([*constants, *lines])
 
 
-def _unpacking(names: Sequence[str]) -> str:
-    if not names:
-        return 'pass'
-    return f'({names[0]},) = values' if len(names) == 1 else f'{", ".join(names)} = values'
+def _unpacking(names: Sequence[str], values: str) -> str:
+    return f'{_listed(names)} = {values}' if names else 'pass'
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f'({names[0]},)' if len(names) == 1 else ', '.join(names)
 
 
 def _poisoned(*dead: torch.Tensor) -> None:

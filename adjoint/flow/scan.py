@@ -21,6 +21,7 @@ from adjoint.flow.batching import (
     together,
 )
 from adjoint.flow.holder import Holder, common_type
+from adjoint.flow.lighten import lighter
 from adjoint.flow.stacks import CHUNK, Slices, Stacks
 from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
@@ -57,12 +58,21 @@ class Scan(Holder):
         body: Body = node.attrs['body']
         steps = steps_of(node, own)
         count, reverse = len(own.carries), node.attrs['reverse']
-        carried, stacks = Carried(node, own.carries), Stacks(node, steps, reverse=reverse)
+        carried = Carried(node, own.carries)
+        stacks = Stacks(node, steps, reverse=reverse, before=_in_one(node, own.carries))
         step, slices = Stepping(body), Slices(own.sequences)
-        for i in range(steps - 1, -1, -1) if reverse else range(steps):
-            found = step([*carried.values, *slices[i], *own.constants], carried.layouts)
-            carried.become(found[:count])
-            stacks.put(found[count:])
+        order = range(steps - 1, -1, -1) if reverse else range(steps)
+        for start in range(0, steps, CHUNK):
+            rows = slices.rows(order[start : start + CHUNK])
+            for i, row in enumerate(rows):
+                repeat = step.repeats(carried.layouts)
+                if repeat is not None:
+                    carried.values, found = repeat(carried.values, rows[i:], own.constants)
+                    stacks.extend(found)
+                    break
+                found = step([*carried.values, *row, *own.constants], carried.layouts)
+                carried.become(found[:count])
+                stacks.put(found[count:])
         like = [*carried.values, *(x.new_empty(x.shape[1:]) for x in own.sequences), *own.constants]
         return self.valued(node, [*carried.values, *stacks.taken(body, count, like)])
 
@@ -137,6 +147,24 @@ class Scan(Holder):
         found = scanned(step, operands, **options_of(node))[: self.outputs]
         return together(results_of_batch(found, len(first), reached, like))
 
+    def lightened(self, node: Node, level: str, room: int) -> Mapping[int, Node] | None:
+        steps = _steps_known(node) if type(self) is Scan else None
+        if steps is None:
+            return None
+        found = lighter(node, steps, level, node.attrs.get('light', room))
+        if found is None:
+            return None
+        after: dict[Node, Node] = {}
+        if found.results:
+            # What is left is looked at once more, and has what is left of the room.
+            more = {'light': found.room, 'visible': found.visible}
+            op, options = Scan(len(found.results)), {**options_of(node), 'length': steps}
+            loop = loop_node(op, found.body, found.operands, options, **more)
+            after = dict(zip(found.results, items(loop), strict=True))
+        places = node.attrs.get('places', range(self.outputs))
+        outputs = rebuilt(found.outputs.values(), after)
+        return {places[i]: y for i, y in zip(found.outputs, outputs, strict=True)}
+
     def shortened(self, node: Node, steps: int) -> tuple[Node, Sequence[int]]:
         own = operands_of(node, range(len(node.inputs)))
         attrs = {**node.attrs, 'length': steps}
@@ -163,7 +191,9 @@ class Scan(Holder):
             outputs,
             node.attrs['length'],
         )
-        return loop_node(self, Body(step.of_body, outputs), operands, options_of(node), places=tuple(places))
+        options, visible = options_of(node), sum(i < _visible(node) for i in places)
+        body = Body(step.of_body, outputs)
+        return loop_node(self, body, operands, options, places=tuple(places), visible=visible)
 
 
 def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node, ...]:
@@ -181,8 +211,8 @@ def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node,
     """
     outputs, inputs = list(body.outputs), body.inputs
     carries = inputs[: len(operands.carries)]
-    # Each step's carries, for the derivative.
-    outputs += [x for x in carries if x not in set(outputs[len(carries) :])]
+    visible = len(outputs)
+    outputs += _for_derivative(carries, outputs)
     if not outputs:
         return ()
     before = len(carries) + len(operands.sequences)
@@ -193,7 +223,18 @@ def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node,
         options['length'] = next((s for s in sizes if isinstance(s, int)), None)
     step, operands = _trimmed(step, operands, outputs, options['length'])
     op = options['kind'](len(outputs))
-    return items(loop_node(op, Body(step.of_body, outputs), operands, options))
+    return items(loop_node(op, Body(step.of_body, outputs), operands, options, visible=visible))
+
+
+def _for_derivative(carries: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
+    """Return what the derivative needs of each step that is not among its results.
+
+    These are the carries before the step and after it, so that the last op of a step is not run again. Where
+    a run uses both, they lie in the same memory.
+    """
+    given = {*outputs[len(carries) :]}
+    wanted = dict.fromkeys([*carries, *(y for y in outputs[: len(carries)] if y.inputs)])
+    return [x for x in wanted if x not in given]
 
 
 def loop_node(
@@ -207,7 +248,7 @@ def loop_node(
 
 def options_of(node: Node) -> dict[str, Any]:
     """Return the options with which the node of a loop was made."""
-    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states'}
+    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states', 'light', 'visible'}
     return {'kind': type(node.op)} | {name: value for name, value in node.attrs.items() if name not in own}
 
 
@@ -229,16 +270,43 @@ def _trimmed(
 
 
 def with_states(node: Node) -> Node:
-    """Return the node of a loop, or an equal one, that gives the carries of each step among its results."""
+    """Return the node of a loop, or an equal one, that gives what its derivative needs of each step."""
     body: Body = node.attrs['body']
     carries = node.attrs['carries']
-    given = set(body.outputs[carries:])
-    missing = [x for x in body.inputs[:carries] if x not in given]
+    missing = _for_derivative(body.inputs[:carries], body.outputs)
     if not missing:
         return node
     outputs, options = [*body.outputs, *missing], options_of(node)
-    op = options['kind'](len(outputs))
-    return loop_node(op, Body(body.inputs, outputs), operands_of(node, node.inputs), options)
+    op, visible = options['kind'](len(outputs)), _visible(node)
+    own = operands_of(node, node.inputs)
+    return loop_node(op, Body(body.inputs, outputs), own, options, visible=visible)
+
+
+def _visible(node: Node) -> int:
+    """Return how many of the outputs of a loop, the first ones, a user may see."""
+    found: int = node.attrs.get('visible', len(node.attrs['body'].outputs))
+    return found
+
+
+def _in_one(node: Node, first: Sequence[torch.Tensor]) -> dict[int, tuple[int, torch.Tensor]]:
+    """Return which results are the carries before each step, and lie in the memory of those after it.
+
+    Each with the position of those, and what the first step is given. Of two results that a user may see,
+    none lies in the memory of the other.
+    """
+    body: Body = node.attrs['body']
+    carries, visible = node.attrs['carries'], _visible(node)
+    at = {y: k for k, y in reversed(list(enumerate(body.outputs[carries:])))}
+    found: dict[int, tuple[int, torch.Tensor]] = {}
+    taken: set[int] = set()
+    for x, y, value in zip(body.inputs, body.outputs, first, strict=False):
+        before, after = at.get(x), at.get(y)
+        if before is None or after is None or not y.inputs or after in taken:
+            continue
+        if max(before, after) + carries >= visible:
+            found[before] = after, value
+            taken.add(after)
+    return found
 
 
 def _of_longest(node: Node, batches: Operands[Node | None]) -> tuple[Node, list[Node | None]]:
@@ -295,6 +363,16 @@ def _known_length(node: Node, own: Operands[TensorType]) -> Size:
     if own.count:
         return None
     return next(iter(numbers), next(iter(sizes), None))
+
+
+def _steps_known(node: Node) -> int | None:
+    """Return the number of steps of a loop of more than one, where it is known before the run."""
+    types = [x.type for x in node.inputs if x.type is not None]
+    if len(types) < len(node.inputs):
+        return None
+    own = operands_of(node, types)
+    steps = None if own.count else _known_length(node, own)
+    return steps if isinstance(steps, int) and steps > 1 else None
 
 
 def _unequal(node: Node, sequences: Sequence[TensorType]) -> ShapeError:

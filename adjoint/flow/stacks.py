@@ -1,6 +1,7 @@
 """What the steps of a loop are given and give, one slice a step of tensors with an axis in front."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 
@@ -12,6 +13,8 @@ from adjoint.ops.body import Body
 from adjoint.ops.creation import Variable
 
 __all__ = ['CHUNK', 'Slices', 'Stacks', 'retyped']
+
+_NONE: Mapping[int, tuple[int, torch.Tensor]] = MappingProxyType({})
 
 # So many steps are taken apart, or put together, at once.
 CHUNK = 32
@@ -30,6 +33,14 @@ class Slices:
         self._sequences = sequences
         self._chunk = -1
         self._slices: Sequence[tuple[torch.Tensor, ...]] = [()] * CHUNK
+
+    def rows(self, steps: Sequence[int]) -> list[tuple[torch.Tensor, ...]]:
+        """Return those of some steps, which follow one another."""
+        if not self._sequences:
+            return [()] * len(steps)
+        start, stop = min(steps[0], steps[-1]), max(steps[0], steps[-1]) + 1
+        found = list(zip(*(x[start:stop].unbind() for x in self._sequences), strict=True))
+        return found[::-1] if steps[-1] < steps[0] else found
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, ...]:
         chunk, within = divmod(step, CHUNK)
@@ -52,39 +63,68 @@ class Stacks:
         How many there are.
     reverse : bool
         Whether the last ones come first.
+    before : mapping of int to tuple
+        Results that are those of another position one step earlier, and are not kept twice: with that
+        position, and what comes before the first of these.
     """
 
-    def __init__(self, node: Node, steps: int, *, reverse: bool) -> None:
+    def __init__(
+        self,
+        node: Node,
+        steps: int,
+        *,
+        reverse: bool,
+        before: Mapping[int, tuple[int, torch.Tensor]] = _NONE,
+    ) -> None:
         self._node = node
         self._steps = steps
         self._reverse = reverse
+        self._before = before if steps else _NONE
+        self._first = dict(self._before.values())
         self._filled: list[torch.Tensor] = []
         self._done = 0
         self._recent: list[Sequence[torch.Tensor]] = []
+        self._alone = 0  # how many of these came one by one, the first ones
+
+    def extend(self, results: Sequence[Sequence[torch.Tensor]]) -> None:
+        """Keep the results of the next steps of a chunk, all of one type, up to its end."""
+        if results:
+            self._recent += results
+            self._stack()
 
     def put(self, results: Sequence[torch.Tensor]) -> None:
         """Keep the results of the next step."""
         if results:
             self._recent.append(results)
+            self._alone = len(self._recent)
             if len(self._recent) == CHUNK or self._done + len(self._recent) == self._steps:
                 self._stack()
 
     def _stack(self) -> None:
         columns = list(zip(*self._recent, strict=True))
         before, self._done = self._done, self._done + len(self._recent)
-        places = slice(before, self._done)
-        if self._reverse:
-            columns = [column[::-1] for column in columns]
-            places = slice(self._steps - self._done, self._steps - before)
         for k, column in enumerate(columns):
-            self._check(k, self._filled[k][-1 if self._reverse else 0] if before else column[0], column)
-            part = torch.stack(column)
+            if k in self._before:
+                if not before:
+                    self._filled.append(column[0])  # in its place until all are there
+                continue
+            more = k in self._first
+            first = self._filled[k][-1 if self._reverse else 0] if before else column[0]
+            self._check(k, first, column[: self._alone + 1])
+            values = [self._first[k], *column] if more and not before else column
+            places = slice(before + (more and before > 0), self._done + more)
+            if self._reverse:
+                values = values[::-1]
+                last = self._steps + more
+                places = slice(last - places.stop, last - places.start)
+            part = torch.stack(values)
             if not before:
                 is_all = self._done == self._steps
-                self._filled.append(part if is_all else part.new_empty((self._steps, *part.shape[1:])))
+                size = self._steps + more
+                self._filled.append(part if is_all else part.new_empty((size, *part.shape[1:])))
             if self._filled[k] is not part:
                 self._filled[k][places] = part
-        self._recent = []
+        self._recent, self._alone = [], 0
 
     def _check(self, position: int, first: torch.Tensor, column: Sequence[torch.Tensor]) -> None:
         for y in column:
@@ -108,7 +148,12 @@ class Stacks:
             What a step is given: of these, a loop without steps takes the types of its results.
         """
         if self._steps or self._filled:
-            return self._filled
+            whole = self._filled
+            ahead, behind = (slice(1, None), slice(-1)) if not self._reverse else (slice(-1), slice(1, None))
+            found = [x[ahead] if k in self._first else x for k, x in enumerate(whole)]
+            for k, (after, _) in self._before.items():
+                found[k] = whole[after][behind]
+            return found
         outputs = retyped(body, [TensorType.of(x) for x in operands])[first:]
         device = operands[0].device if operands else None
         return [self._empty(k, y, device) for k, y in enumerate(outputs)]

@@ -1,6 +1,6 @@
 """A body run step by step, at little more than the cost of its kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -11,9 +11,14 @@ from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 
-__all__ = ['Carried', 'Layouts', 'Stepping', 'layouts_of']
+__all__ = ['Carried', 'Layouts', 'Repeat', 'Stepping', 'layouts_of']
 
 Layouts: TypeAlias = list[tuple[Any, ...]]
+# From the carries, the slices of some steps, and the constants to the carries after these and their results.
+Repeat: TypeAlias = Callable[
+    [Sequence[torch.Tensor], Sequence[Sequence[torch.Tensor]], Sequence[torch.Tensor]],
+    tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]],
+]
 
 
 def layouts_of(values: Sequence[torch.Tensor]) -> Layouts:
@@ -51,6 +56,19 @@ class Stepping:
             return self._program(values)
         found, self._program = self._look_up(values)
         self._layouts = layouts
+        return found
+
+    def repeats(self, layouts: Layouts) -> Repeat | None:
+        """Return the program as a loop of its own, once its results are laid out as what it was given.
+
+        Parameters
+        ----------
+        layouts
+            Those of the carries, as they are after the last call, which was given those of the carries alone.
+        """
+        if not getattr(self._program, 'steady', False) or self._layouts != (layouts,):
+            return None
+        found: Repeat | None = getattr(self._program, 'repeat', None)
         return found
 
 

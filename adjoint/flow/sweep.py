@@ -271,7 +271,7 @@ def _as_two_loops(node: Node, inputs: Sequence[Node]) -> list[Node]:
     length, reverse = node.attrs['length'], node.attrs['reverse']
     shared = own.sequences[: node.attrs['shared']]
     forward = Operands(start, shared, own.constants, own.count)
-    kept = scanned(ahead, forward, length=length, reverse=not reverse)[len(start) :]
+    kept = scanned(ahead, forward, length=length, reverse=not reverse)[len(start) : 2 * len(start)]
     inside, states = _apart(node, body.inputs)
     step = Body([*inside.carries, *inside.sequences, *states, *inside.constants], body.outputs)
     backward = replace(own, sequences=[*own.sequences, *kept])

@@ -168,10 +168,10 @@ class Body(HoldsSizes):
         """Return the values of the outputs for those of the inputs."""
         return self._running().run_in_place(dict(zip(self.inputs, values, strict=True)))
 
-    def run_by(self, executor: object) -> 'Body':
-        """Return the body, to be run by an executor: see :func:`adjoint.core.graph.runner_of`."""
+    def run_by(self, **options: object) -> 'Body':
+        """Return the body, to be run in another way: see :func:`adjoint.core.graph.runner_of`."""
         found = Body(self.inputs, self.outputs)
-        object.__setattr__(found, '_runner', runner_of(self.outputs, executor))
+        object.__setattr__(found, '_runner', runner_of(self.outputs, **options))
         return found
 
     @property

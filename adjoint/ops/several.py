@@ -152,7 +152,8 @@ def restricted(outputs: Iterable[Node], given: Collection[Node] = ()) -> list[tu
             continue
         stand = node
         if node not in given:
-            if node.op.outputs > 1 and node not in whole:
+            is_restricted = 'places' in node.attrs  # already, as in the body of a loop that was rewritten
+            if node.op.outputs > 1 and node not in whole and not is_restricted:
                 stand = node.op.restricted(node, picked[node])
             needed.update(stand.inputs)
             for x in stand.inputs:

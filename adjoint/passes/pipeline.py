@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -19,6 +20,7 @@ from adjoint.ops.linear import alias
 from adjoint.passes.chains import chained
 from adjoint.passes.compare import compare
 from adjoint.passes.folding import folded
+from adjoint.passes.lightening import lightened
 from adjoint.passes.likes import LIKES
 from adjoint.passes.marks import MARKS
 from adjoint.passes.merging import merged
@@ -31,7 +33,7 @@ from adjoint.passes.together import TOGETHER
 from adjoint.passes.views import VIEWS
 from adjoint.passes.walk import Walk, Walked, compatible
 
-__all__ = ['FAMILIES', 'LEVELS', 'Level', 'Optimized', 'Step', 'optimize', 'optimized', 'stabilize']
+__all__ = ['FAMILIES', 'LEVELS', 'ROOM', 'Level', 'Optimized', 'Step', 'optimize', 'optimized', 'stabilize']
 
 Level: TypeAlias = Literal['none', 'bitwise', 'default', 'fast']
 
@@ -50,6 +52,9 @@ FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, S
 
 # A walk for those that look for what the user wrote, and then one for those that tidy up.
 _FIRST = frozenset({'stabilize', 'complement'})
+
+# What a loop may have computed for all of its steps together, in bytes, if nobody says.
+ROOM = 1 << 26
 
 # Passes over whole graphs that round in another way.
 _ROUNDING: Mapping[str, Callable[[Iterable[Node]], Walked]] = MappingProxyType(
@@ -108,6 +113,7 @@ def optimize(
     keep: Iterable[Node] = (),
     final: bool = False,
     compare_on: Mapping[Node, torch.Tensor] | None = None,
+    room: int = ROOM,
 ) -> list[Node]:
     """Return nodes of the same values with smaller graphs.
 
@@ -127,6 +133,9 @@ def optimize(
         such as ``detach``, are then taken out, and values that one kernel gives are computed by one.
     compare_on : mapping of Node to torch.Tensor, optional
         Values of the variables. After each pass the graph is run on them and compared with the one before.
+    room : int, optional
+        How many bytes a loop may have computed for all of its steps at once, in a graph that is ``final``: by
+        default 64 MiB. What does not fit is computed in each step.
 
     Returns
     -------
@@ -151,7 +160,7 @@ def optimize(
     >>> len(ad.topological_sort(g)), len(ad.topological_sort(optimize([g])))
     (7, 5)
     """
-    return optimized(nodes, level, keep=keep, final=final, compare_on=compare_on).nodes
+    return optimized(nodes, level, keep=keep, final=final, compare_on=compare_on, room=room).nodes
 
 
 def optimized(
@@ -161,12 +170,14 @@ def optimized(
     keep: Iterable[Node] = (),
     final: bool = False,
     compare_on: Mapping[Node, torch.Tensor] | None = None,
+    room: int = ROOM,
 ) -> Optimized:
     """Return what :func:`optimize` does, with the passes on the way."""
     given = _checked(nodes, level)
     left_out = (COMPLEMENT,) if final else (MARKS, TOGETHER)
     families = [f for f in (MARKS, *FAMILIES) if f not in left_out]
-    return _optimized(given, LEVELS[level], families, keep, compare_on)
+    last = [_Pass('loops', partial(lightened, level=level, room=room))] if final else []
+    return _optimized(given, LEVELS[level], families, keep, compare_on, last)
 
 
 def _optimized(
@@ -175,13 +186,15 @@ def _optimized(
     families: Sequence[Family],
     keep: Iterable[Node],
     compare_on: Mapping[Node, torch.Tensor] | None = None,
+    last: Sequence['_Pass'] = (),
 ) -> Optimized:
     """Run passes with variables in the place of the kept nodes."""
     stand_ins = {node: variable_like(node, node.name) for node in keep if node.op is not placeholder}
     hidden = rebuilt(given, stand_ins) if stand_ins else given
     back = {stand_in: node for node, stand_in in stand_ins.items()}
     feed = None if compare_on is None else _with_kept(compare_on, stand_ins)
-    steps = list(_run(hidden, kinds, families, feed))
+    passes = [*_passes(kinds, families), *last] if kinds else []
+    steps = list(_run(hidden, passes, feed, rounds='rounding' in kinds))
     if back:
         steps = [replace(step, nodes=rebuilt(step.nodes, back)) for step in steps]
     return Optimized(steps[-1].nodes if steps else given, steps)
@@ -205,15 +218,15 @@ def _with_kept(feed: Mapping[Node, torch.Tensor], stand_ins: Mapping[Node, Node]
 
 def _run(
     nodes: list[Node],
-    kinds: frozenset[str],
-    families: Sequence[Family],
+    passes: Sequence['_Pass'],
     feed: Mapping[Node, torch.Tensor] | None,
+    *,
+    rounds: bool,
 ) -> Iterator[Step]:
     """Yield the passes that change something, round by round until none does."""
-    passes = _passes(kinds, families) if kinds else []
     variables = {node for node in topological_sort(nodes) if node.op is placeholder}
     idle = 0
-    for each in passes * _ROUNDS:
+    for each in [*passes] * _ROUNDS:
         if idle == len(passes):
             return
         walked = each.run(nodes)
@@ -223,9 +236,8 @@ def _run(
         idle = 0
         _check(each.name, nodes, walked.nodes, variables)
         if feed is not None:
-            bitwise = each.name not in _ROUNDING and all(
-                by.exactness.kind == 'bitwise' for by in walked.made_by.values()
-            )
+            is_exact = not rounds or each.name not in {*_ROUNDING, 'loops'}
+            bitwise = is_exact and all(by.exactness.kind == 'bitwise' for by in walked.made_by.values())
             compare(nodes, walked.nodes, feed, by=each.name, bitwise=bitwise)
         nodes = walked.nodes
         yield Step(each.name, nodes, walked.applied, walked.merged, walked.made_by)

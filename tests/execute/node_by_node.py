@@ -16,7 +16,7 @@ from adjoint.execute.typed import typed
 from adjoint.passes.pipeline import Level
 from tests.execute.agreement import same
 
-__all__ = ['differing_lines', 'inner_nodes']
+__all__ = ['differing_lines', 'inner_nodes', 'of_rewritten']
 
 
 def differing_lines(
@@ -40,6 +40,17 @@ def differing_lines(
         if i in seen and not alike(seen[i], wanted[line.step.node])
     ]
     return len(seen), wrong
+
+
+def of_rewritten(
+    nodes: Sequence[ad.Node], values: Mapping[ad.Node, torch.Tensor], level: Level
+) -> list[torch.Tensor]:
+    """What the reference computes for the counterpart of each node in the rewritten graph."""
+    needed = set(ad.topological_sort(nodes))
+    fed = [x for x in values if x in needed]
+    made = typed(Task(tuple(nodes), tuple(fed), level), [values[x] for x in fed])
+    feed = dict(zip(made.fed, (values[x] for x in fed), strict=True))
+    return ad.Evaluator(made.outputs, executor='reference').run(feed)
 
 
 def inner_nodes(nodes: Sequence[ad.Node]) -> list[ad.Node]:

@@ -4,16 +4,16 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.execute.executor import Task
-from adjoint.execute.typed import typed
 from adjoint.passes.pipeline import Level
 from adjoint.verify.samples import Arguments, Sample, has_derivative
 from tests.execute.agreement import POISONED, same
-from tests.execute.node_by_node import differing_lines, inner_nodes
+from tests.execute.node_by_node import differing_lines, inner_nodes, of_rewritten
 from tests.execute.rounding import outside, reach
 from tests.execute.test_plan import derivatives, outputs
 from tests.ops.case import Case
 from tests.ops.cases import CASES
+
+LEVELS: tuple[Level, ...] = ('default', 'fast')
 
 Feed = dict[ad.Node, torch.Tensor]
 
@@ -38,14 +38,6 @@ def runs(nodes: list[ad.Node], values: Feed) -> bool:
     return True
 
 
-def rewritten(nodes: list[ad.Node], values: Feed, level: Level) -> list[torch.Tensor]:
-    """What the reference computes for the counterpart of each node in the rewritten graph."""
-    fed = [x for x in values if x in set(ad.topological_sort(nodes))]
-    made = typed(Task(tuple(nodes), tuple(fed), level), [values[x] for x in fed])
-    feed = dict(zip(made.fed, (values[x] for x in fed), strict=True))
-    return ad.Evaluator(made.outputs, executor='reference').run(feed)
-
-
 def is_ordinary(values: Feed) -> bool:
     """Whether all values are finite, in double precision where they have a fractional part."""
     return all(
@@ -64,7 +56,7 @@ def test_every_node_of_an_op_and_its_gradients_is_what_the_reference_says(name: 
         assert wrong == []
         inner = inner_nodes(nodes)
         wanted = ad.Evaluator(inner, executor='reference').run(values)
-        for node, a, b in zip(inner, rewritten(inner, values, 'bitwise'), wanted, strict=True):
+        for node, a, b in zip(inner, of_rewritten(inner, values, 'bitwise'), wanted, strict=True):
             assert same(a, b), f'{node}: {a} instead of {b}'
 
 
@@ -79,8 +71,8 @@ def test_every_node_stays_within_what_rounding_can_do_where_rewrites_round(name:
         may_be = reach(inner, values)
         if may_be is None:
             continue
-        for level in ('default', 'fast'):
-            found = rewritten(inner, values, level)
+        for level in LEVELS:
+            found = of_rewritten(inner, values, level)
             for node, value, range_ in zip(inner, found, may_be, strict=True):
                 assert not outside(value, range_).any(), f'{level}, {node}: {value}, {range_}'
         planned = ad.Evaluator(inner, POISONED, 'fast').run(values)

@@ -126,6 +126,21 @@ def test_sizes_by_name_are_given_numbers() -> None:
         evaluator.memory({x: (7, 3), y: (8,)})
 
 
+def test_a_size_that_no_variable_of_the_run_names_is_given_a_number_too() -> None:
+    graph = ad.from_torch(
+        lambda x, w: w.exp().expand(x.shape[0], 3).sin(),
+        torch.ones(4, 3), torch.ones(3), dynamic_shapes=({0: 'n'}, None),
+    )  # fmt: skip
+    x, w = graph.variables
+    evaluator = ad.Evaluator([graph.outputs])
+    assert x not in ad.topological_sort(graph.outputs)
+    assert evaluator.memory(sizes={'n': 5}).result_bytes == 60
+    assert evaluator.memory({x: (7, 3)}).given_bytes == evaluator.memory(sizes={'n': 7}).given_bytes + 84
+    assert evaluator.run({x: torch.ones(2, 3), w: torch.zeros(3)})[0].shape == (2, 3)
+    with pytest.raises(ad.MissingInputError, match="no value says what the size 'n' is"):
+        evaluator.memory()
+
+
 def test_an_inner_node_can_be_given() -> None:
     x = ad.Variable('x')
     y = ad.exp(x)
