@@ -112,6 +112,9 @@ counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts tho
 bench: $(PEERS_STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
+kernels: $(STAMP) ## Show which kernels the time of a workload goes to, ours and eager PyTorch's (ARGS='W5 W8')
+	$(BIN)/python -m benchmarks.kernels $(ARGS)
+
 laplacian: $(STAMP) ## Measure the Laplacian of a network by Taylor mode against traces of Hessians
 	$(BIN)/python -W ignore benchmarks/laplacian.py $(ARGS)
 

@@ -12,7 +12,7 @@ from adjoint.ops.creation import constant, placeholder
 from adjoint.ops.elementwise import Elementwise, Step
 from adjoint.ops.exponential import log
 from adjoint.ops.linear import Linear
-from adjoint.ops.select import where
+from adjoint.ops.select import Where
 
 __all__ = ['Hazards', 'has_pole', 'is_entrywise']
 
@@ -55,7 +55,11 @@ class Hazards:
         return node in self._found('far for sure', lambda: self._behind(self._is_sure_hazard))
 
     def ahead(self, node: Node) -> bool:
-        """Whether a node that depends on this one may have an infinite partial."""
+        """Whether a node that depends on this one may have an infinite partial, and a finite value.
+
+        A quotient whose divisor does not depend on what is differentiated by, such as the mean over the
+        labels that count, is itself infinite or nan where its partial is.
+        """
         return node in self._found('ahead', self._before)
 
     def is_suspect(self, node: Node) -> bool:
@@ -89,8 +93,20 @@ class Hazards:
     def _before(self) -> set[Node]:
         found: set[Node] = set()
         for node in reversed(self._order):
-            if node in self._depends and (node in found or has_pole(node)):
+            if node in self._depends and (node in found or self._is_pole(node)):
                 found.update(x for x in node.inputs if x in self._depends)
+        return found
+
+    def _is_pole(self, node: Node) -> bool:
+        is_fixed = node.op is div and node.inputs[-1] not in self._found('moving', self._moving)
+        return has_pole(node) and not is_fixed
+
+    def _moving(self) -> set[Node]:
+        """Return what depends by more than its sizes on what is differentiated by."""
+        found = set(self._wanted)
+        for node in self._order:
+            if not found.isdisjoint(node.inputs) and (node.op.nothing != 'sizes' or len(node.inputs) > 1):
+                found.add(node)
         return found
 
     def is_hazard(self, node: Node) -> bool:
@@ -122,13 +138,13 @@ class Hazards:
 
 def is_entrywise(node: Node) -> bool:
     """Whether each entry of the value is made from the entries of the operands at its place."""
-    return isinstance(node.op, Elementwise) or node.op is where
+    return isinstance(node.op, (Elementwise, Where))
 
 
 def _is_affine(node: Node) -> bool:
     """Whether the partials of an op do not depend on the values of its operands."""
     op = node.op
-    if isinstance(op, (Linear, Step)) or op in {add, sub, neg, where}:
+    if isinstance(op, (Linear, Step, Where)) or op in {add, sub, neg}:
         return True
     is_scaled = op is mul or (op is div and node.attrs.get('side') == 'right')
     return is_scaled and 'constant' in node.attrs

@@ -23,7 +23,7 @@ from adjoint.ops.linear import sum_to_like
 from adjoint.ops.logic import logical_and
 from adjoint.ops.masks import any_like
 from adjoint.ops.scatter import masked_fill
-from adjoint.ops.select import where
+from adjoint.ops.select import Where, counted, where
 from adjoint.ops.several import pack
 
 __all__ = ['Cotangents']
@@ -49,7 +49,9 @@ class Cotangents(Zeros):
     def _dropping(self, node: Node, ct: Node) -> list[Vector | None]:
         """Pull back through an op that leaves entries of its operands out."""
         found = pullback(node, ct)
-        if node.op is where:
+        if isinstance(node.op, Where):
+            if node.op is counted and not any(self.hazards.far_for_sure(x) for x in node.inputs):
+                return [*found]
             return [self._chosen(c, x, None) for x, c in zip(node.inputs, found, strict=True)]
         if node.op is masked_fill:
             return [
@@ -119,7 +121,7 @@ class Cotangents(Zeros):
     def _entrywise(self, node: Node, ct: Masked) -> list[Vector | None]:
         """Pull back through an entrywise op: what is zero stays so, whatever the partials are."""
         found = pullback(node, ct.raw)
-        if node.op is where:
+        if isinstance(node.op, Where):
             return [self._chosen(c, x, ct) for x, c in zip(node.inputs, found, strict=True)]
         if not all(_has_known_form(c, x, node) for x, c in zip(node.inputs, found, strict=True)):
             return self._mixing(node, ct)

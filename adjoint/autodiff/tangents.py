@@ -14,7 +14,7 @@ from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import Linear
 from adjoint.ops.logic import logical_and, logical_or
 from adjoint.ops.scatter import masked_fill
-from adjoint.ops.select import where
+from adjoint.ops.select import Where, where
 
 __all__ = ['Tangents']
 
@@ -28,7 +28,7 @@ class Tangents(Zeros):
             return None
         if not self.nan_safe:
             return node.op.jvp(node, self._written(given))
-        if node.op is where:
+        if isinstance(node.op, Where):
             return self._chosen(node, given)
         return self._entrywise(node, given) if is_entrywise(node) else self._mixing(node, given)
 

@@ -20,7 +20,7 @@ from adjoint.ops.exponential import log, log1p
 from adjoint.ops.index import gather, getitem, scatter_add
 from adjoint.ops.linear import cast
 from adjoint.ops.reduction import mean, sum_
-from adjoint.ops.select import clamp, where
+from adjoint.ops.select import clamp, counted, where
 from adjoint.ops.shape import squeeze, unsqueeze
 from adjoint.ops.step import lt, ne
 
@@ -137,9 +137,9 @@ def nll_parts(x: Node, target: Node, weight: Node | None, ignore_index: int, axi
     counts = ne(target, ignore_index)
     places = where(counts, target, 0)
     chosen = squeeze(gather(x, axis, unsqueeze(places, axis)), axis)
-    weights = where(counts, ones_like(chosen) if weight is None else getitem(weight, places), 0.0)
+    weights = counted(counts, ones_like(chosen) if weight is None else getitem(weight, places), 0.0)
     # Chosen, not multiplied: an infinite entry that is ignored counts nothing.
-    losses = where(counts, -chosen if weight is None else -chosen * weights, 0.0)
+    losses = counted(counts, -chosen if weight is None else -chosen * weights, 0.0)
     return losses, weights
 
 
@@ -205,7 +205,7 @@ def cross_entropy(
     losses, weights = nll_parts(fit, target, weight, ignore_index, axis)
     if label_smoothing:
         shared = -mean(fit if weight is None else fit * _along(weight, fit, axis), axis)
-        shared = where(ne(target, ignore_index), shared, 0.0)
+        shared = counted(ne(target, ignore_index), shared, 0.0)
         losses = losses * (1 - label_smoothing) + shared * label_smoothing
     return sum_(losses) / sum_(weights) if reduction == 'mean' else reduced(losses, reduction)
 

@@ -241,6 +241,9 @@ class Clamp(Unary):
         return Node([x], in_range, y.attrs)
 
 
+# `where` in a loss, over what counts in it. Who writes `where` may have holes in the data in mind; who names
+# a label that does not count has not, and masks would go back through whole models.
+counted = Where()
 where = Where()
 maximum = Maximum()
 minimum = Minimum()

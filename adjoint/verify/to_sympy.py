@@ -19,7 +19,7 @@ from adjoint.ops.formula import exact_number, formula_of
 from adjoint.ops.gamma import polygamma
 from adjoint.ops.linear import cast, conj, expand_as, expand_like, imag, real, sum_to_like
 from adjoint.ops.logic import isfinite, isinf, isnan, logical_and, logical_not, logical_or
-from adjoint.ops.select import clamp, in_range, where
+from adjoint.ops.select import clamp, counted, in_range, where
 from adjoint.ops.step import (
     eq,
     ge,
@@ -288,6 +288,7 @@ _SPECIAL: Mapping[Op, Callable[[Node, Sequence[Any]], Any]] = MappingProxyType({
     greater_equal: _comparison(sympy.Ge),
     preference: _comparison(_preference),
     where: _where,
+    counted: _where,
     isnan: lambda _, __: sympy.false,
     isinf: lambda _, __: sympy.false,
     isfinite: lambda _, __: sympy.true,

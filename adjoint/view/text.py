@@ -13,7 +13,7 @@ from adjoint.ops.arithmetic import neg
 from adjoint.ops.creation import constant, placeholder
 from adjoint.ops.elementwise import Binary
 from adjoint.ops.index import Slot, getitem
-from adjoint.ops.select import where
+from adjoint.ops.select import Where
 from adjoint.ops.several import restricted
 from adjoint.view.naming import Names, bodies_of, labelled, number_of, uses
 
@@ -200,7 +200,7 @@ def _expression(node: Node, texts: Mapping[Node, tuple[str, int]]) -> tuple[str,
     if op is getitem:
         return f'{_bracketed(given[0], _ATOM)}[{_index(node, given[1:])}]', _ATOM
     operands = [text for text, _ in given]
-    if op is where:
+    if isinstance(op, Where):
         rest = iter(operands[1:])
         branches = [_value(attrs[k]) if k in attrs else next(rest) for k in 'ab']
         return f'where({", ".join([operands[0], *branches])})', _ATOM

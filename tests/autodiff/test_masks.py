@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import adjoint as ad
 from adjoint.ops.embedding import embedding
 from tests.autodiff.masked import ENTRYWISE, KINDS, derivatives, variable
 from tests.ops.case import t
+
+F64 = torch.float64
 
 INF, NAN = math.inf, math.nan
 
@@ -282,3 +285,24 @@ def test_masks_of_imported_programs_hold(program: Callable[[torch.Tensor], torch
     graph = ad.from_torch(program, AT)
     (got,) = ad.Evaluator(ad.gradients(graph.outputs, [*graph.variables])).run({graph.variables[0]: AT})
     torch.testing.assert_close(got, SLOPE, rtol=1e-12, atol=1e-12)
+
+
+def test_labels_that_do_not_count_start_no_masks_through_a_model():
+    images, labels = ad.Variable('images', (4, 1, 8, 8), F64), ad.Variable('labels', (4,), torch.int64)
+    first, second = ad.Variable('first', (3, 1, 3, 3), F64), ad.Variable('second', (5, 3, 3, 3), F64)
+    h = F.conv2d(F.conv2d(images, first).relu(), second).relu()
+    loss = F.cross_entropy(h.mean((2, 3)), labels)
+    names = {node.op.name for node in ad.topological_sort(ad.gradients(loss, [first, second]))}
+    assert names.isdisjoint({'any', 'any_like', 'logical_and'})
+
+
+def test_labels_that_do_not_count_are_safe_at_a_pole():
+    p, labels = ad.Variable('p', (3, 2), F64), ad.Variable('labels', (3,), torch.int64)
+    loss = F.nll_loss(ad.log(p), labels, ignore_index=-1)
+    values = {
+        p: torch.tensor([[0.5, 0.5], [0.0, 0.0], [0.2, 0.8]], dtype=F64),
+        labels: torch.tensor([0, -1, 1]),
+    }
+    (slope,) = ad.Evaluator(ad.gradients(loss, [p])).run(values)
+    wanted = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [0.0, -0.625]], dtype=F64)
+    torch.testing.assert_close(slope, wanted, rtol=0, atol=1e-15)
