@@ -13,6 +13,7 @@ from adjoint.execute.facts import Facts
 from adjoint.execute.kernels import contractions, elementwise, shapes, windows
 from adjoint.execute.kernels.fused import fused
 from adjoint.execute.kernels.table import Held, Place, Same, Writer, Written
+from adjoint.ops.arithmetic import mul
 from adjoint.ops.elementwise import Elementwise
 from adjoint.ops.linear import Cast
 from adjoint.ops.select import Where
@@ -102,6 +103,8 @@ def steps_of(task: Task, facts: Facts) -> Steps:
     for node in order:
         one = fused(node, uses, facts.layouts) if task.level == 'fast' else None
         if one is not None:
+            # A product that is one kernel is not taken apart for a sum of products.
+            uses[node] += node.op is mul
             operands = [stands_for.get(x, x) for x in one.operands]
             steps.append(_step(node, one.written, operands, by_entry=one.by_entry))
             continue

@@ -68,6 +68,18 @@ def test_a_value_that_another_needs_is_not_swallowed() -> None:
     assert len(calls(ad.Evaluator([x + term]), feed)) == 2
 
 
+def test_a_kernel_is_not_taken_apart_for_another() -> None:
+    x, y, c = ad.Variable('x'), ad.Variable('y'), ad.Variable('c')
+    feed = {v: torch.ones(3, 4) for v in (x, y, c)}
+    norm = ad.layernorm(x, (4,))
+    for derivative in (y * (1 - x * x), *norm.op.gradient(norm, y)):
+        assert derivative is not None
+        for total in (c + derivative, c - derivative * 2):
+            text = ad.Evaluator([total], optimize='fast').program(feed)
+            assert '_backward(' in text, text
+            assert 'addcmul' not in text, text
+
+
 def test_strided_operands_complex_and_low_precision_are_left_alone() -> None:
     x, y = ad.Variable('x'), ad.Variable('y')
     plain = torch.ones(3, 3)
