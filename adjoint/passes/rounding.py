@@ -102,8 +102,9 @@ def softmax_of_scores(y: Node) -> Node | None:
 
 ROUND = Family(
     'round',
-    'Chains of numbers, roots below, transposed products, batches of columns and weights become one op.',
+    'Chains of numbers, reciprocals of roots, transposed products, columns and weights become one op.',
     (
-        product_of_multiple, sum_of_shifted, over_root, transposed_product, columns_as_rows, softmax_of_scores,
+        product_of_multiple, sum_of_shifted, over_root, transposed_product, columns_as_rows,
+        softmax_of_scores,
     ),
 )  # fmt: skip
