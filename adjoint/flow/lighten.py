@@ -56,6 +56,8 @@ class Lighter:
         How many of the outputs of that loop, the first ones, a user may see.
     room : int
         How many bytes may still be computed for all steps together.
+    rounds : bool
+        Whether values may be rounded in another way.
     """
 
     body: Body
@@ -64,6 +66,7 @@ class Lighter:
     outputs: dict[int, Node]
     visible: int
     room: int
+    rounds: bool
 
 
 def lighter(node: Node, steps: int, level: str, room: int) -> Lighter | None:
@@ -165,6 +168,7 @@ class _Plan:
         self._staying = staying
         body: Body = node.attrs['body']
         self._is_typed = all(y.type is not None and y.type.is_static for y in body.outputs)
+        self._is_first = 'light' not in node.attrs
         self._visible: int = node.attrs.get('visible', len(outputs))
         self._early: set[Node] = set()  # computed before the loop
         self._inner: set[Node] = set()  # computed in it
@@ -213,7 +217,7 @@ class _Plan:
         return True
 
     def made(self) -> Lighter | None:
-        """Return the loop that is left; ``None`` where it is what it was, and was typed."""
+        """Return the loop that is left; ``None`` where nothing is taken out, known, or run in another way."""
         outside, carries = self._outside, len(self._inputs.carries)
         kept = [i for i in range(carries) if i not in self._sums]
         nodes = [*(self._outputs[i] for i in kept), *self._results]
@@ -222,7 +226,7 @@ class _Plan:
         border = [x for x in reached if x in self._early and (x.inputs or x in given)]
         moved = {x: variable_like(x, x.given_name) for x in border if x not in given}
         is_same = len(kept) == carries and all(y in self._results for y in self._outputs[carries:])
-        if is_same and not moved and self._is_typed:
+        if is_same and not moved and self._is_typed and not (self._is_first and outside.rounds):
             return None
         each, once = ([x for x in border if x in where] for where in (outside.each, outside.once))
         step = Operands(
@@ -244,7 +248,7 @@ class _Plan:
         body = Body(step.of_body, rebuilt(nodes, moved))
         results = [*last.values(), *self._results.values()]
         visible = len(kept) + len(self._results.keys() & set(self._outputs[carries : self._visible]))
-        return Lighter(body, operands, results, outputs, visible, outside.room)
+        return Lighter(body, operands, results, outputs, visible, outside.room, outside.rounds)
 
     def _total(self, i: int) -> Node:
         """Return what a carry has become after the last step, of one that only adds up."""

@@ -1,6 +1,7 @@
 """The loop: a body applied step by step, over slices of sequences."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import Any
 
@@ -35,6 +36,9 @@ from adjoint.ops.several import items, joined, parts, slots
 __all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
 
 
+_MATRIX = 2
+
+
 class Scan(Holder):
     """The last carries of a loop, then what its steps gave beside, stacked.
 
@@ -60,6 +64,8 @@ class Scan(Holder):
         count, reverse = len(own.carries), node.attrs['reverse']
         carried = Carried(node, own.carries)
         stacks = Stacks(node, steps, reverse=reverse, before=_in_one(node, own.carries))
+        if 'packs' in node.attrs:
+            own = replace(own, constants=[_packed(x) for x in own.constants])
         step, slices = Stepping(body), Slices(own.sequences)
         order = range(steps - 1, -1, -1) if reverse else range(steps)
         for start in range(0, steps, CHUNK):
@@ -158,6 +164,8 @@ class Scan(Holder):
         if found.results:
             # What is left is looked at once more, and has what is left of the room.
             more = {'light': found.room, 'visible': found.visible}
+            if found.rounds:
+                more['packs'] = True
             op, options = Scan(len(found.results)), {**options_of(node), 'length': steps}
             loop = loop_node(op, found.body, found.operands, options, **more)
             after = dict(zip(found.results, items(loop), strict=True))
@@ -226,6 +234,11 @@ def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node,
     return items(loop_node(op, Body(step.of_body, outputs), operands, options, visible=visible))
 
 
+def _packed(x: torch.Tensor) -> torch.Tensor:
+    """Return a transposed matrix as one whose rows lie in order, by which torch multiplies faster."""
+    return x.contiguous() if x.ndim == _MATRIX and x.mT.is_contiguous() else x
+
+
 def _for_derivative(carries: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:
     """Return what the derivative needs of each step that is not among its results.
 
@@ -248,7 +261,7 @@ def loop_node(
 
 def options_of(node: Node) -> dict[str, Any]:
     """Return the options with which the node of a loop was made."""
-    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states', 'light', 'visible'}
+    own = {'body', 'carries', 'sequences', 'places', 'ahead', 'states', 'light', 'visible', 'packs'}
     return {'kind': type(node.op)} | {name: value for name, value in node.attrs.items() if name not in own}
 
 

@@ -17,7 +17,9 @@ IN_BLOCKS = replace(POISONED, blocking=Blocking(least=1, block=32))
 
 def bits(value: torch.Tensor) -> torch.Tensor:
     """The bits of a tensor, with one pattern for every nan."""
-    value = value.resolve_conj().resolve_neg().contiguous()
+    # Copied, since a tensor of one entry is contiguous whatever its strides say.
+    value = value.resolve_conj().resolve_neg()
+    value = torch.empty_like(value, memory_format=torch.contiguous_format).copy_(value)
     if value.is_complex():
         value = torch.view_as_real(value)
     if value.is_floating_point():

@@ -16,6 +16,7 @@ from adjoint.verify.samples import Arguments, has_derivative
 from benchmarks.workloads import ALL
 from tests.execute.agreement import same
 from tests.execute.drawn_programs import some_graphs
+from tests.execute.node_by_node import inner_nodes
 from tests.execute.test_plan import derivatives, outputs
 from tests.ops.cases import CASES
 
@@ -67,6 +68,12 @@ def together(parts: Sequence[Whole]) -> Whole:
     for part in parts:
         values.update(part.values)
     return Whole([n for p in parts for n in p.nodes], values, [n for p in parts for n in p.names])
+
+
+def by_node(part: Whole) -> Whole:
+    """A graph of which every node is computed, and compared."""
+    nodes = inner_nodes(part.nodes)
+    return Whole(nodes, part.values, [f'{part.names[0]}, {node}' for node in nodes])
 
 
 def program_of(whole: Whole, executor: Compiled) -> Any:
@@ -129,6 +136,7 @@ def main() -> None:
     parser.add_argument('--chunk', type=int, default=50)
     parser.add_argument('--random', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--nodes', action='store_true', help='compare every node, and not the results alone')
     parser.add_argument('--workloads', action='store_true')
     parser.add_argument('--threads', type=int, default=1)
     given = parser.parse_args()
@@ -138,6 +146,7 @@ def main() -> None:
     parts = [*of_ops(given.only), *of_random_graphs(given.random, given.seed)]
     for workload in of_workloads() if given.workloads else ():
         sweep([workload], executor, about)
+    parts = [by_node(part) for part in parts] if given.nodes else parts
     for start in range(0, len(parts), given.chunk):
         sweep(parts[start : start + given.chunk], executor, about)
         print(f'{start + given.chunk} of {len(parts)} graphs', flush=True)  # noqa: T201 what the command is for

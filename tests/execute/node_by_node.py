@@ -88,13 +88,13 @@ def kept(value: Any) -> Any:
 
 def values_of_lines(program: PlannedProgram, given: Sequence[torch.Tensor]) -> dict[int, Any]:
     """What each line of a program leaves behind, seen as the next one starts."""
-    code = program._code
+    code = program._function.__code__
+    first = program._codes[code]
     names = [program._names[line.step.node] for line in program._lines]
     found: dict[int, Any] = {}
 
     def look(frame: FrameType, event: str, _: Any) -> Any:
-        # Line 1 is the head of the function, and line 2 names the values.
-        done = (frame.f_lineno if event == 'line' else len(names) + 3) - 4
+        done = (frame.f_lineno - first if event == 'line' else len(names)) - 1
         if event in {'line', 'return'} and 0 <= done < len(names) and done not in found:
             value = frame.f_locals.get(names[done])
             if value is not None:

@@ -63,7 +63,7 @@ def test_every_node_of_an_op_and_its_gradients_is_what_the_reference_says(name: 
 @pytest.mark.parametrize('name', CASES)
 def test_every_node_stays_within_what_rounding_can_do_where_rewrites_round(name: str) -> None:
     case = CASES[name]
-    for given in case.samples[:3]:
+    for given in case.samples[:2]:
         nodes, values = graph_of(case, given)
         if not runs(nodes, values) or not is_ordinary(values):
             continue

@@ -15,7 +15,7 @@ from adjoint.core.rebuild import rebuilt
 from adjoint.execute.plan import Plan
 from adjoint.passes.pipeline import Level, optimize
 from benchmarks.peak import measured_peak
-from tests.execute.agreement import POISONED, assert_agrees, same
+from tests.execute.agreement import IN_BLOCKS, POISONED, assert_agrees, same
 from tests.execute.drawn_programs import REFUSALS, Drawn, graphs, programs, values_like
 from tests.execute.node_by_node import differing_lines, inner_nodes
 from tests.execute.rounding import outside, reach
@@ -41,9 +41,11 @@ def keeps_something(nodes: Sequence[ad.Node]) -> bool:
 
 
 @share(1.0)
-@given(graphs(), LEVELS)
-def test_the_plan_is_the_reference_in_every_bit_in_poisoned_memory(graph: Drawn, level: Level) -> None:
-    assert_agrees(graph.outputs, graph.values, POISONED, level)
+@given(graphs(), LEVELS, st.sampled_from((POISONED, IN_BLOCKS)))
+def test_the_plan_is_the_reference_in_every_bit_in_poisoned_memory(
+    graph: Drawn, level: Level, executor: Plan
+) -> None:
+    assert_agrees(graph.outputs, graph.values, executor, level)
 
 
 @share(0.5)

@@ -256,3 +256,24 @@ def test_batches_are_those_of_the_steps(steps: int, reverse: bool):
     for level, tolerance in (('bitwise', 0.0), ('fast', 1e-12)):
         for got, exact in zip(run(nodes, feed, optimize=level), wanted, strict=True):
             torch.testing.assert_close(got, exact, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(('level', 'strides'), [('bitwise', (1, 3)), ('fast', (3, 1))])
+def test_transposed_constants_are_laid_out_in_order_once_where_products_may_round(level: Any, strides: Any):
+    seen: list[tuple[int, ...]] = []
+
+    class Product(ad.Op):
+        def compute(self, node: ad.Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+            c, w = input_values
+            seen.append(w.stride())
+            return c @ w
+
+        def infer(self, node: ad.Node, input_types: Any) -> Any:
+            return input_types[0]
+
+    product, x, w = Product(), ad.Variable('x', (2, 3), F64), ad.Variable('w', (3, 3), F64)
+    y, _ = ad.scan(lambda c, _: (product(c, w.T), None), x, length=4)
+    feed = {x: spread(2, 3), w: spread(3, 3, seed=1)}
+    (got,) = run([y], feed, optimize=level)
+    torch.testing.assert_close(got, feed[x] @ torch.linalg.matrix_power(feed[w].T, 4))
+    assert seen[-4:] == [strides] * 4

@@ -72,7 +72,7 @@ def torch_says(call: Callable[[], Any]) -> Any:
         assume(condition=False)
 
 
-@share(0.5)
+@share(0.25)
 @given(programs(DOUBLE, wild=False, users=False, most=12))
 def test_gradients_of_first_and_second_order_are_those_of_torch(drawn: Drawn) -> None:
     function, values = number(drawn), list(drawn.values.values())
@@ -97,7 +97,7 @@ def test_gradients_of_first_and_second_order_are_those_of_torch(drawn: Drawn) ->
     agree([*gradients, *again], drawn.values, [*first, *second])
 
 
-@share(0.4)
+@share(0.25)
 @given(programs(DOUBLE, wild=False, users=False, most=12))
 def test_tangents_are_those_of_torch(drawn: Drawn) -> None:
     position = last_real(drawn)
@@ -115,7 +115,7 @@ def test_tangents_are_those_of_torch(drawn: Drawn) -> None:
     agree(found, feed, wanted)
 
 
-@share(0.5)
+@share(0.25)
 @given(programs(DOUBLE, wild=False, users=False, flow=False, most=12), st.data())
 def test_batches_are_those_of_torch(drawn: Drawn, data: st.DataObject) -> None:
     values = list(drawn.values.values())
