@@ -9,6 +9,7 @@ its own, so that none lives on what another left. The tables have ratios of medi
 import argparse
 import gc
 import importlib.util
+import os
 import random
 import statistics
 import time
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -220,16 +222,16 @@ def main() -> None:
     parser.add_argument('--compile', action='store_true', help='all compilers too, which take minutes')
     parser.add_argument('--apart', action='store_true', help='each competitor in a process of its own')
     parser.add_argument('--name', default='bench', help='of the files in benchmarks/results')
+    parser.add_argument('--add', action='store_true', help='keep the rows of other workloads in the files')
     given = parser.parse_args()
     options = Options(given.rounds, given.budget, given.threads, given.compile, given.competitors)
     measure = measured_apart if given.apart else measured
     chosen = [w for w in ALL if not given.only or w.name in given.only]
-    write(
-        [measure(w, options) for w in track(chosen, 'measuring')],
-        options.threads,
-        given.name,
-        is_apart=given.apart,
-    )
+    with TemporaryDirectory() as empty:
+        # What compilers kept of earlier runs is no time to a first result.
+        os.environ |= {'ADJOINT_CACHE_DIR': empty, 'TORCHINDUCTOR_CACHE_DIR': f'{empty}/inductor'}
+        rows = [measure(w, options) for w in track(chosen, 'measuring')]
+    write(rows, options.threads, given.name, is_apart=given.apart, adds=given.add)
 
 
 if __name__ == '__main__':

@@ -1,9 +1,11 @@
 """The table and the picture of the benchmark."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import torch
@@ -105,9 +107,30 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     aside.replace(path)
 
 
-def write(rows: Sequence[Row], threads: int, name: str, *, is_apart: bool) -> None:
-    """Print the tables, and write them, the figures and the picture."""
+def _joined(rows: Sequence[Row], path: Path, about: Mapping[str, Any]) -> list[Row]:
+    """Return rows with those of other workloads that were measured before in the same way."""
+    if not path.exists():
+        return list(rows)
+    before = json.loads(path.read_text(encoding='utf-8'))
+    if any(before[key] != value for key, value in about.items()):
+        return list(rows)
+    new = {row.workload: row for row in rows}
+    old = [Row(**each) for each in before['rows']]
+    kept = [new.pop(row.workload, row) for row in old]
+    return sorted(
+        [*kept, *new.values()], key=lambda row: (int(re.findall(r'\d+', row.workload)[0]), row.workload)
+    )
+
+
+def write(rows: Sequence[Row], threads: int, name: str, *, is_apart: bool, adds: bool = False) -> None:
+    """Print the tables, and write them, the figures and the picture.
+
+    With ``adds``, rows of other workloads stay in the files.
+    """
     RESULTS.mkdir(exist_ok=True)
+    name = f'{name}_apart' if is_apart else name
+    about = {'threads': threads, 'torch': torch.__version__}
+    rows = _joined(rows, RESULTS / f'{name}.json', about) if adds else rows
     console = Console(record=True, width=190)
     way = 'each in a process of its own' if is_apart else 'in one process, in turn'
     console.print(_table(f'time of a run, as a ratio to eager PyTorch; {way}', rows, _ratios))
@@ -116,8 +139,6 @@ def write(rows: Sequence[Row], threads: int, name: str, *, is_apart: bool) -> No
     for row in rows:
         for competitor, why in row.refused.items():
             console.print(f'{row.workload} {competitor}: {why}')
-    name = f'{name}_apart' if is_apart else name
-    about = {'threads': threads, 'torch': torch.__version__}
     for end, text in (
         ('txt', console.export_text()),
         ('json', json.dumps({**about, 'rows': [asdict(row) for row in rows]}, indent=1)),
