@@ -58,10 +58,11 @@ def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:
 
 
 def _is_as_foreseen(foreseen: Fact, value: Any) -> bool:
-    """Whether lines can rely on a layout; no line does on the order of the entries."""
-    return isinstance(value, torch.Tensor) and layout_of(value)._replace(strides=()) == foreseen._replace(
-        strides=()
-    )
+    """Whether lines can rely on a layout: on no order of the entries, and on no memory that they do not own."""
+    if not isinstance(value, torch.Tensor):
+        return False
+    seen = layout_of(value)
+    return seen._replace(strides=(), owns=seen.owns and foreseen.owns) == foreseen._replace(strides=())
 
 
 def _check(found: Budgeted, node: Node, value: Any, operands: Sequence[Any]) -> None:

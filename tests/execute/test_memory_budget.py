@@ -1,6 +1,7 @@
 """A run fits in its memory budget, gives the same values, and takes as little time as can be."""
 
 import heapq
+import math
 import random
 import re
 from itertools import combinations
@@ -316,3 +317,11 @@ def test_only_the_plan_keeps_a_budget() -> None:
     x = ad.Variable('x')
     with pytest.raises(ValueError, match="executor='plan'"):
         ad.Evaluator([ad.sin(x)], executor='reference', memory_budget=1000)
+
+
+def test_a_part_of_a_value_that_repeats_itself_may_be_all_of_its_memory():
+    x = ad.Variable('x', (2,), torch.float64)
+    given = {x: torch.tensor(1.5, dtype=torch.float64).expand(2)}
+    evaluator = ad.Evaluator([ad.sin(x[0]) * x], memory_budget=1000)
+    for _ in range(2):
+        assert evaluator.run(given)[0].tolist() == [math.sin(1.5) * 1.5] * 2
