@@ -58,7 +58,7 @@ def _take(found: Budgeted, line: Line, scope: dict[Node, Any]) -> None:
 
 
 def _is_as_foreseen(foreseen: Fact, value: Any) -> bool:
-    """Whether lines can rely on a layout: on no order of the entries, and on no memory that they do not own."""
+    """Whether lines can rely on a layout: on no order of entries, and on no memory that it does not own."""
     if not isinstance(value, torch.Tensor):
         return False
     seen = layout_of(value)
