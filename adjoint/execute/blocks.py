@@ -37,13 +37,13 @@ class Blocking:
     Parameters
     ----------
     least : int
-        In bytes; smaller ones stay in the cache in any case.
+        In bytes; smaller ones stay in the largest cache, and threads would cost more than they give.
     block : int
-        How many bytes of a value are computed at once.
+        How many bytes of a value are computed at once; with less, threads wait for one another.
     """
 
-    least: int = 1 << 22
-    block: int = 1 << 17
+    least: int = 1 << 24
+    block: int = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
