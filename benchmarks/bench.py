@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import torch
@@ -133,6 +133,9 @@ def prepared(
     tolerance: float,
 ) -> Competitor | None:
     """Make a competitor, see that it is right, and note the time to its first result and its peak memory."""
+    # What compilers keep on disk for others is no time to a first result.
+    empty = mkdtemp(dir=os.environ.get('TMPDIR'))
+    os.environ |= {'ADJOINT_CACHE_DIR': empty, 'TORCHINDUCTOR_CACHE_DIR': f'{empty}/inductor'}
     start = time.perf_counter()
     try:
         competitor = make()
@@ -228,8 +231,7 @@ def main() -> None:
     measure = measured_apart if given.apart else measured
     chosen = [w for w in ALL if not given.only or w.name in given.only]
     with TemporaryDirectory() as empty:
-        # What compilers kept of earlier runs is no time to a first result.
-        os.environ |= {'ADJOINT_CACHE_DIR': empty, 'TORCHINDUCTOR_CACHE_DIR': f'{empty}/inductor'}
+        os.environ['TMPDIR'] = empty
         rows = [measure(w, options) for w in track(chosen, 'measuring')]
     write(rows, options.threads, given.name, is_apart=given.apart, adds=given.add)
 
