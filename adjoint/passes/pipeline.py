@@ -54,7 +54,7 @@ FAMILIES: tuple[Family, ...] = (STABILIZE, COMPLEMENT, LIKES, VIEWS, SIMPLIFY, S
 _FIRST = frozenset({'stabilize', 'complement'})
 
 # What a loop may have computed for all of its steps together, in bytes, if nobody says.
-ROOM = 1 << 26
+ROOM = 1 << 23
 
 # Passes over whole graphs that round in another way.
 _ROUNDING: Mapping[str, Callable[[Iterable[Node]], Walked]] = MappingProxyType(
@@ -135,7 +135,7 @@ def optimize(
         Values of the variables. After each pass the graph is run on them and compared with the one before.
     room : int, optional
         How many bytes a loop may have computed for all of its steps at once, in a graph that is ``final``: by
-        default 64 MiB. What does not fit is computed in each step.
+        default 8 MiB. What does not fit is computed in each step.
 
     Returns
     -------
