@@ -1,8 +1,8 @@
 """Elementwise steps on large tensors, taken block by block, so that what is between stays in the cache.
 
 Each kernel of a chain reads all of its operand and writes all of its value; where they are larger than the
-cache, that is what it costs. A block of some ten thousand entries goes through the whole chain instead, and
-only what is needed outside is ever written as a whole. The entries are the same, bit by bit.
+cache, that is what it costs. A block of some hundred thousand entries goes through the whole chain instead,
+and only what is needed outside is ever written as a whole. The entries are the same, bit by bit.
 """
 
 import math

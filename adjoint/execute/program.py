@@ -26,17 +26,8 @@ class _Names:
 
     def __init__(self) -> None:
         self.bound: dict[str, object] = {}
-        self._used: set[str] = {
-            'values',
-            'program',
-            'poison',
-            'carries',
-            'rows',
-            'row',
-            'constants',
-            'kept',
-            '_',
-        }
+        # What the text around the lines names.
+        self._used = {'values', 'program', 'poison', 'carries', 'rows', 'constants', 'kept', '_'}
         self._counts: Counter[str] = Counter()
         self._of: dict[int, str] = {}
         self._numbers: dict[tuple[object, ...], str] = {}

@@ -243,6 +243,7 @@ class Clamp(Unary):
 
 # `where` in a loss, over what counts in it. Who writes `where` may have holes in the data in mind; who names
 # a label that does not count has not, and masks would go back through whole models.
+# It comes before `where`: of two ops of one name, the name stands for the last.
 counted = Where()
 where = Where()
 maximum = Maximum()

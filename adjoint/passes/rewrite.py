@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from adjoint.core.node import Node
 from adjoint.core.op import Op
@@ -14,6 +15,7 @@ __all__ = [
     'ROUNDING',
     'Exactness',
     'Family',
+    'Named',
     'Rewrite',
     'except_where',
     'joined',
@@ -53,8 +55,26 @@ def except_where(condition: str) -> Exactness:
     return Exactness('except', condition)
 
 
+class Named:
+    """Has the name and the docstring of the function that it was made of."""
+
+    __slots__ = ()
+
+    apply: Callable[..., Any]
+
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return self.apply.__name__
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of its docstring, on one line."""
+        return ' '.join((inspect.getdoc(self.apply) or '').partition('\n\n')[0].split())
+
+
 @dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Named):
     """One rewrite; made by :func:`rewrite`.
 
     Parameters
@@ -75,16 +95,6 @@ class Rewrite:
     ops: tuple[Op, ...]
     exactness: Exactness
     examples: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the function that it was made of."""
-        return self.apply.__name__
-
-    @property
-    def summary(self) -> str:
-        """The first paragraph of the docstring, on one line."""
-        return ' '.join((inspect.getdoc(self.apply) or '').partition('\n\n')[0].split())
 
 
 def rewrite(

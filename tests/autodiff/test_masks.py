@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 import adjoint as ad
+from adjoint.ops import registry
 from adjoint.ops.embedding import embedding
 from tests.autodiff.masked import ENTRYWISE, KINDS, derivatives, variable
 from tests.ops.case import t
@@ -306,3 +307,7 @@ def test_labels_that_do_not_count_are_safe_at_a_pole():
     (slope,) = ad.Evaluator(ad.gradients(loss, [p])).run(values)
     wanted = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [0.0, -0.625]], dtype=F64)
     torch.testing.assert_close(slope, wanted, rtol=0, atol=1e-15)
+
+
+def test_the_name_where_stands_for_the_op_of_users():
+    assert registry()['where'] is ad.where

@@ -4,7 +4,6 @@ A fusion looks at a node, and at what only this node needs. It says the tensors 
 call; what was computed on the way is then not computed at all.
 """
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
@@ -12,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.execute.kernels.table import Written
-from adjoint.passes.rewrite import ROUNDING, Exactness
+from adjoint.passes.rewrite import ROUNDING, Exactness, Named
 
 __all__ = ['Fused', 'Fusion', 'Uses', 'fusion', 'like', 'pair']
 
@@ -42,7 +41,7 @@ class Fused(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fusion:
+class Fusion(Named):
     """A pattern with its kernel.
 
     Parameters
@@ -61,16 +60,6 @@ class Fusion:
     ops: tuple[Op, ...]
     exactness: Exactness
     examples: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The name of the function that it was made of."""
-        return self.apply.__name__
-
-    @property
-    def summary(self) -> str:
-        """The docstring, on one line."""
-        return ' '.join((inspect.getdoc(self.apply) or '').split())
 
 
 def fusion(
