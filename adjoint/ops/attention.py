@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
@@ -9,19 +11,21 @@ import torch.nn.functional as F  # noqa: N812 torch's usual name
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
+from adjoint.core.order import topological_sort
 from adjoint.ops.activation import safe_softmax
 from adjoint.ops.contraction import matmul
-from adjoint.ops.creation import Creation
+from adjoint.ops.creation import Creation, Variable
 from adjoint.ops.linear import Linear, expand_like, sum_to_like
 from adjoint.ops.masks import any_like
 from adjoint.ops.random import dropout_mask
-from adjoint.ops.reduction import any_, reduction_attrs
+from adjoint.ops.reduction import any_, reduction_attrs, sum_
+from adjoint.ops.several import items, slots
 from adjoint.ops.shape import transpose
 
 __all__ = [
-    'Attention', 'CausalBias', 'GatheredHeads', 'MaskBias', 'OverRootWidth', 'RepeatedHeads', 'attention',
-    'attention_scores', 'attention_weights', 'causal_bias', 'gathered_heads', 'mask_bias',
-    'over_root_width', 'repeated_heads',
+    'Attention', 'AttentionDerivative', 'CausalBias', 'GatheredHeads', 'MaskBias', 'OverRootWidth',
+    'RepeatedHeads', 'attention', 'attention_derivative', 'attention_scores', 'attention_weights',
+    'causal_bias', 'gathered_heads', 'mask_bias', 'over_root_width', 'repeated_heads',
 ]  # fmt: skip
 
 
@@ -219,21 +223,139 @@ class Attention(Op):
         """Return the pullback through the product, the softmax and the scores, all computed again."""
         query, key, value = self._heads(node)
         mask = node.inputs[3] if len(node.inputs) > 3 else None  # noqa: PLR2004 the fourth operand
-        scale, attrs = node.attrs['scale'], node.attrs
-        weights = attention_weights(query, key, mask, attrs['is_causal'], scale)
-        by_weights = matmul(output_grad, transpose(value, -2, -1))
-        by_value = matmul(transpose(weights, -2, -1), output_grad)
-        (by_scores,) = weights.op.gradient(weights, by_weights)
-        assert by_scores is not None  # noqa: S101 softmax gives one
-        by_query = matmul(by_scores, key)
-        by_key = matmul(transpose(by_scores, -2, -1), query)
-        cts = [over_root_width(ct) if scale is None else ct * scale for ct in (by_query, by_key)] + [by_value]
-        if attrs['enable_gqa']:
+        attrs = {name: node.attrs[name] for name in ('is_causal', 'scale')}
+        by_scores: Node | None = None
+        if mask is None:
+            cts = list(items(Node([query, key, value, output_grad], attention_derivative, attrs)))
+        else:
+            weights = attention_weights(query, key, mask, **attrs)
+            *cts, by_scores = _pulled_back(weights, query, key, value, output_grad, attrs['scale'])
+        if node.attrs['enable_gqa']:
             cts[1:] = [gathered_heads(ct, x) for ct, x in zip(cts[1:], node.inputs[1:3], strict=True)]
         found: list[Node | None] = [sum_to_like(ct, x) for ct, x in zip(cts, node.inputs[:3], strict=True)]
-        if mask is not None:
-            found.append(sum_to_like(by_scores, mask))
-        return found
+        return found if by_scores is None or mask is None else [*found, sum_to_like(by_scores, mask)]
+
+
+def _scaled(a: Node, scale: float | None) -> Node:
+    """Return what scores are linear in, scaled as they are."""
+    return over_root_width(a) if scale is None else a * scale
+
+
+def _through_softmax(weights: Node, ct: Node) -> Node:
+    """Return the pullback of a cotangent, which is the pushforward of a tangent too."""
+    (by_scores,) = weights.op.gradient(weights, ct)
+    assert by_scores is not None  # noqa: S101 softmax gives one
+    return by_scores
+
+
+def _pulled_back(
+    weights: Node, query: Node, key: Node, value: Node, ct: Node, scale: float | None
+) -> tuple[Node, Node, Node, Node]:
+    """Return the cotangents of queries, keys, values and scores, with all axes that were broadcast."""
+    by_scores = _through_softmax(weights, matmul(ct, transpose(value, -2, -1)))
+    by_value = matmul(transpose(weights, -2, -1), ct)
+    by_query = matmul(by_scores, key)
+    by_key = matmul(transpose(by_scores, -2, -1), query)
+    return _scaled(by_query, scale), _scaled(by_key, scale), by_value, by_scores
+
+
+class AttentionDerivative(Op):
+    """The cotangents of queries, keys and values of ``attention`` without a mask, for one of its value.
+
+    They have all axes that are broadcast. On a GPU they are computed by torch's kernels for it, which keep no
+    weights; elsewhere by the product, the softmax and the scores, all computed again, and a plan writes these
+    out (:meth:`written_out`).
+    """
+
+    outputs = 3
+    vectorises = False
+
+    name = 'attention_derivative'
+
+    @staticmethod
+    def written_out(node: Node) -> tuple[Node, Node, Node]:
+        """Return the cotangents by smaller ops."""
+        query, key, value, ct = node.inputs
+        weights = attention_weights(query, key, None, node.attrs['is_causal'], node.attrs['scale'])
+        return _pulled_back(weights, query, key, value, ct, node.attrs['scale'])[:3]
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+        if input_values[0].is_cuda:
+            return by_kernels(input_values, is_causal, scale)
+        inputs, outputs = _template(is_causal, scale)
+        values: dict[Node, Any] = dict(zip(inputs, input_values, strict=True))
+        for each in topological_sort(outputs, behind=inputs):
+            if each not in values:
+                values[each] = each.op.compute(each, [values[x] for x in each.inputs])
+        return tuple(values[y] for y in outputs)
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        """Return the cotangents of what the pushforward of attention along those of the value's is."""
+        query, key, value, ct = node.inputs
+        along_query, along_key, along_value = slots(output_grad)
+        scale = node.attrs['scale']
+        weights = attention_weights(query, key, None, node.attrs['is_causal'], scale)
+        by_weights = matmul(ct, transpose(value, -2, -1))
+        by_scores = _through_softmax(weights, by_weights)
+        pushed: list[Node] = []  # terms of the tangent of the value
+        by_query: list[Node] = []
+        by_key: list[Node] = []
+        by_value: Node | None = None
+        through: list[Node] = []  # terms of the cotangent of the weights
+        tangents: list[Node] = []  # of the scores
+        if along_query is not None:
+            tangents.append(matmul(_scaled(along_query, scale), transpose(key, -2, -1)))
+            by_key.append(matmul(transpose(by_scores, -2, -1), _scaled(along_query, scale)))
+        if along_key is not None:
+            tangents.append(matmul(_scaled(query, scale), transpose(along_key, -2, -1)))
+            by_query.append(_scaled(matmul(by_scores, along_key), scale))
+        if tangents:
+            tangent = _total(tangents)
+            moved = _through_softmax(weights, tangent)
+            pushed.append(matmul(moved, value))
+            by_value = matmul(transpose(moved, -2, -1), ct)
+            means = [sum_(weights * x, -1, keepdim=True) for x in (tangent, by_weights)]
+            through.append(by_weights * (tangent - means[0]) - tangent * means[1])
+        if along_value is not None:
+            pushed.append(matmul(weights, along_value))
+            through.append(matmul(ct, transpose(along_value, -2, -1)))
+        both = _through_softmax(weights, _total(through))
+        by_query.append(_scaled(matmul(both, key), scale))
+        by_key.append(_scaled(matmul(transpose(both, -2, -1), query), scale))
+        found = [_total(by_query), _total(by_key), by_value, _total(pushed)]
+        return [None if c is None else sum_to_like(c, x) for c, x in zip(found, node.inputs, strict=True)]
+
+
+def _total(terms: Sequence[Node]) -> Node:
+    first, *others = terms
+    for term in others:
+        first = first + term
+    return first
+
+
+@lru_cache(maxsize=16)
+def _template(is_causal: bool, scale: float | None) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """Return the derivative by smaller ops, on variables."""
+    inputs = tuple(Variable(name) for name in ('query', 'key', 'value', 'ct'))
+    node = Node(inputs, attention_derivative, {'is_causal': is_causal, 'scale': scale})
+    return inputs, attention_derivative.written_out(node)
+
+
+def by_kernels(
+    values: Sequence[torch.Tensor], is_causal: bool, scale: float | None
+) -> tuple[torch.Tensor, ...]:
+    """Return the cotangents as torch's own derivative gives them."""
+    *operands, ct = values
+    batch = torch.broadcast_shapes(*(x.shape[:-2] for x in operands))
+    given = [x.expand(*batch, *x.shape[-2:]) for x in operands]
+
+    def value(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=is_causal, scale=scale)
+
+    pullback: Any = torch.func.vjp(value, *given)[1]
+    return pullback(ct.expand(*batch, *ct.shape[-2:]))
 
 
 attention = Attention()
+attention_derivative = AttentionDerivative()

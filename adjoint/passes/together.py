@@ -6,6 +6,7 @@ import torch
 
 from adjoint.core.node import Node
 from adjoint.ops.arithmetic import mul, rsqrt
+from adjoint.ops.attention import attention_derivative
 from adjoint.ops.creation import Variable
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
 from adjoint.ops.normalise import across, layernorm, layernorm_with_statistics, normalised_axes
@@ -92,8 +93,18 @@ def _derivative_of_norm(axes: tuple[int, ...], eps: float) -> tuple[Node, Node, 
     return y, a, moved, moved * root
 
 
+@rewrite(item, exactness=BITWISE, examples=['attention(x, x, y).op.gradient(attention(x, x, y), y)[0]'])
+def attention_without_kernels(y: Node) -> Node | None:
+    """The derivative of attention is written out; but on a GPU, whose kernels keep no weights."""
+    (whole,) = y.inputs
+    device = None if y.type is None else y.type.device
+    if whole.op is not attention_derivative or (device is not None and device.type == 'cuda'):
+        return None
+    return attention_derivative.written_out(whole)[y.attrs['position']]
+
+
 TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
-    (maximum_with_position, norm_with_statistics, root_of_norm),
+    (maximum_with_position, norm_with_statistics, root_of_norm, attention_without_kernels),
 )

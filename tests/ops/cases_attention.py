@@ -1,12 +1,15 @@
 """Cases of attention and of its parts."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+import adjoint as ad
 from adjoint.ops import attention as ops
+from adjoint.ops.several import items
 from adjoint.verify.samples import sample
 from tests.ops.case import Case, sized, spread, t
 
@@ -28,6 +31,32 @@ def _attention(
     return F.scaled_dot_product_attention(
         query, key, value, mask, is_causal=is_causal, scale=scale, enable_gqa=enable_gqa
     )
+
+
+DERIVED = [
+    sample(Q, K, V, spread(2, 3, 3, seed=6)),
+    sample(Q, K, V, spread(2, 3, 3, seed=6), is_causal=True, scale=0.7),
+    sample(Q[0], K, V[:1], spread(2, 3, 3, seed=6)),
+    sample(Q, K, V, t([[[2.0]]]).expand(2, 3, 3)),
+]
+
+
+def _cotangents(
+    operands: Sequence[ad.Node], is_causal: bool = False, scale: float | None = None
+) -> Sequence[ad.Node]:
+    return items(ad.Node(operands, ops.attention_derivative, {'is_causal': is_causal, 'scale': scale}))
+
+
+def _derivative(*operands: ad.Node, **attrs: Any) -> ad.Node:
+    query, key, value = _cotangents(operands, **attrs)
+    return query + ad.sum(key) - 2 * ad.sum(value)
+
+
+def _derivative_by_torch(
+    *operands: torch.Tensor, is_causal: bool = False, scale: float | None = None
+) -> torch.Tensor:
+    query, key, value = ops.by_kernels(operands, is_causal, scale)
+    return query + key.sum() - 2 * value.sum()
 
 
 def _bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -65,6 +94,10 @@ CASES: dict[str, Case] = {
             ),
         ],
     ),
+    'attention_derivative': Case(_derivative, DERIVED, _derivative_by_torch),
+    'attention_derivative/query': Case(lambda *x, **attrs: _cotangents(x, **attrs)[0], DERIVED),
+    'attention_derivative/key': Case(lambda *x, **attrs: _cotangents(x, **attrs)[1], DERIVED),
+    'attention_derivative/value': Case(lambda *x, **attrs: _cotangents(x, **attrs)[2], DERIVED),
     'over_root_width': Case(
         ops.over_root_width,
         [sample(Q), sample(Q.mT), sample(spread(2, 0))],

@@ -4,7 +4,7 @@ from adjoint.autodiff.batching.kinds import as_decomposed
 from adjoint.autodiff.batching.operands import Batches, Rule, any_batch, lifted, lined_up, rank_of
 from adjoint.core.node import Node
 from adjoint.core.op import Op
-from adjoint.ops.attention import Attention
+from adjoint.ops.attention import Attention, AttentionDerivative
 from adjoint.ops.basis import basis
 from adjoint.ops.batch import spread
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight, matmul
@@ -146,6 +146,7 @@ RULES: dict[type[Op], Rule] = {
     MatMulLayerNorm: as_decomposed(_pair),
     MatMulSoftmax: as_decomposed(_pair),
     Attention: _attention,
+    AttentionDerivative: _attention,
     AsColumns: as_decomposed(_as_columns),
     FromColumns: as_decomposed(_from_columns),
     Pinv: _pinv,
