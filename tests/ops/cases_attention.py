@@ -55,7 +55,12 @@ def _derivative(*operands: ad.Node, **attrs: Any) -> ad.Node:
 def _derivative_by_torch(
     *operands: torch.Tensor, is_causal: bool = False, scale: float | None = None
 ) -> torch.Tensor:
-    query, key, value = ops.by_kernels(operands, is_causal, scale)
+    batch = torch.broadcast_shapes(*(x.shape[:-2] for x in operands[:3]))
+    *given, ct = (x.detach().expand(*batch, *x.shape[-2:]) for x in operands)
+    with torch.enable_grad():
+        leaves = [x.clone().requires_grad_() for x in given]
+        y = F.scaled_dot_product_attention(*leaves, is_causal=is_causal, scale=scale)
+        query, key, value = torch.autograd.grad(y, leaves, ct)
     return query + key.sum() - 2 * value.sum()
 
 
