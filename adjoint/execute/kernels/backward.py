@@ -1,6 +1,6 @@
 """Derivatives that torch has kernels for, where a graph takes them apart."""
 
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ from adjoint.core.node import Node
 from adjoint.execute.internals import log_softmax_backward_kernel, softmax_backward_kernel
 from adjoint.execute.kernels.fusion import Fused, Fusion, Uses, fusion, like, pair
 from adjoint.execute.kernels.table import Written
-from adjoint.ops.activation import gelu_tanh, silu
+from adjoint.ops.activation import gelu_tanh_slope, silu_slope
 from adjoint.ops.arithmetic import mul, sub
 from adjoint.ops.creation import Variable
 from adjoint.ops.elementwise import Unary
@@ -20,7 +20,7 @@ from adjoint.ops.several import item
 from adjoint.ops.step import greater
 from adjoint.passes.facts import constant_of
 from adjoint.passes.patterns import found_in
-from adjoint.passes.rewrite import except_where
+from adjoint.passes.rewrite import BITWISE, except_where
 
 __all__ = ['BACKWARD']
 
@@ -70,35 +70,25 @@ def threshold_backward(node: Node, uses: Uses) -> Fused | None:
     return None
 
 
-@fusion(mul, examples=['y * gelu_tanh.partial(gelu_tanh(x), x)'])
+@fusion(mul, exactness=BITWISE, examples=['y * gelu_tanh_slope(x)', 'gelu_tanh_slope(x) * y'])
 def gelu_backward(node: Node, uses: Uses) -> Fused | None:
-    """``ct`` times the derivative of a ``gelu_tanh`` is a kernel."""
-    return _times_partial(node, uses, gelu_tanh, _aten.gelu_backward, ', approximate={tanh}', tanh='tanh')
+    """``ct`` times the derivative of a ``gelu_tanh`` is a kernel, which multiplies last."""
+    return _times_slope(node, uses, gelu_tanh_slope, _aten.gelu_backward, ', approximate={tanh}', tanh='tanh')
 
 
-@fusion(mul, examples=['y * silu.partial(silu(x), x)'])
+@fusion(mul, examples=['y * silu_slope(x)'])
 def silu_backward(node: Node, uses: Uses) -> Fused | None:
     """``ct`` times the derivative of a ``silu`` is a kernel."""
-    return _times_partial(node, uses, silu, _aten.silu_backward)
+    return _times_slope(node, uses, silu_slope, _aten.silu_backward)
 
 
-@cache
-def _partial_of(op: Unary) -> tuple[Node, Node]:
-    x = Variable('x')
-    partial = op.partial(op(x), x)
-    assert isinstance(partial, Node)  # noqa: S101 no number
-    return x, partial
-
-
-def _times_partial(
-    node: Node, uses: Uses, op: Unary, kernel: Any, more: str = '', **bound: object
+def _times_slope(
+    node: Node, uses: Uses, slope: Unary, kernel: Any, more: str = '', **bound: object
 ) -> Fused | None:
-    """Fuse a cotangent times the derivative of a function, as its rule writes it."""
-    x, partial = _partial_of(op)
+    """Fuse a cotangent times a derivative that is an op."""
     for ct, factor in pair(node):
-        found = found_in(partial, factor) if factor.op is partial.op and uses[factor] == 1 else None
-        if found is not None and like(node, ct, found[x]):
-            return Fused((ct, found[x]), _backward(kernel, more, **bound), by_entry=True)
+        if factor.op is slope and uses[factor] == 1 and like(node, ct, factor):
+            return Fused((ct, factor.inputs[0]), _backward(kernel, more, **bound), by_entry=True)
     return None
 
 
