@@ -1,6 +1,5 @@
 """Derivatives that torch has kernels for, where a graph takes them apart."""
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,15 +10,11 @@ from adjoint.execute.kernels.fusion import Fused, Fusion, Uses, fusion, like, pa
 from adjoint.execute.kernels.table import Written
 from adjoint.ops.activation import gelu_tanh_slope, silu_slope
 from adjoint.ops.arithmetic import mul, sub
-from adjoint.ops.creation import Variable
 from adjoint.ops.elementwise import Unary
 from adjoint.ops.exponential import exp
-from adjoint.ops.normalise import across, layernorm_with_statistics, normalised_axes
 from adjoint.ops.reduction import sum_
-from adjoint.ops.several import item
 from adjoint.ops.step import greater
 from adjoint.passes.facts import constant_of
-from adjoint.passes.patterns import found_in
 from adjoint.passes.rewrite import BITWISE, except_where
 
 __all__ = ['BACKWARD']
@@ -100,37 +95,6 @@ def _backward(kernel: Any, more: str = '', **more_bound: object) -> Written:
     return Written(f'{{kernel}}({{0}}, {{1}}{more})', bound, None, into, over)
 
 
-@fusion(mul, examples=['layernorm.gradient(layernorm(x, (4,)), y)[0]'])
-def layernorm_backward(node: Node, uses: Uses) -> Fused | None:
-    """``ct`` without its mean and its part along ``y``, times the root, is the kernel of a layer norm."""
-    for moved, root in pair(node):
-        norm = root.inputs[0] if root.op is item else None
-        if norm is None or norm.op is not layernorm_with_statistics or uses[moved] > 1:
-            continue
-        axes = normalised_axes(norm)
-        y, t, pattern = _moved(axes)
-        found = found_in(pattern, moved)
-        if found is None or not (_is_item(found[y], norm, 0) and _is_item(root, norm, 2)):
-            continue
-        (a,), ct = norm.inputs, found[t]
-        if a.type is None or a.type.shape is None or not like(node, ct, a):
-            continue
-        bound = {'kernel': _aten.native_layer_norm_backward.default, 'shape': a.type.shape[-len(axes) :]}
-        text = '{kernel}({0}, {1}, {shape}, {2}[1], {2}[2], None, None, [True, False, False])[0]'
-        return Fused((ct, a, norm), Written(text, bound))
-    return None
-
-
-def _is_item(y: Node, whole: Node, position: int) -> bool:
-    return y.op is item and y.inputs[0] is whole and y.attrs['position'] == position
-
-
-@lru_cache(maxsize=8)
-def _moved(axes: tuple[int, ...]) -> tuple[Node, Node, Node]:
-    y, t = Variable('y'), Variable('t')
-    return y, t, across(y, t, axes)
-
-
 def _total(y: Node) -> tuple[Node, int] | None:
     """Return the operand and the axis of a sum along one axis that keeps it."""
     dim: int | tuple[int, ...] | None = y.attrs.get('dim')
@@ -177,6 +141,6 @@ def _along(kernel: Any, dim: int, like: Node) -> Written:
 
 
 BACKWARD: tuple[Fusion, ...] = (
-    tanh_backward, sigmoid_backward, threshold_backward, gelu_backward, silu_backward, layernorm_backward,
-    softmax_backward, log_softmax_backward,
+    tanh_backward, sigmoid_backward, threshold_backward, gelu_backward, silu_backward, softmax_backward,
+    log_softmax_backward,
 )  # fmt: skip
