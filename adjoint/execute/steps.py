@@ -104,7 +104,7 @@ def steps_of(task: Task, facts: Facts) -> Steps:
     steps: list[Step] = []
     uses = Counter(x for node in order for x in node.inputs) + Counter(task.outputs)
     for node in order:
-        one = fused(node, uses, facts.layouts) if task.level == 'fast' else None
+        one = fused(node, uses, facts.layouts, task.level)
         if one is not None:
             # A product that is one kernel is not taken apart for a sum of products.
             uses[node] += node.op is mul

@@ -9,7 +9,7 @@ from adjoint.execute.kernels.table import Place, Same, Table, Written, number
 from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
-from adjoint.ops.normalise import LayerNorm, LayerNormWithStatistics
+from adjoint.ops.normalise import LayerNorm, LayerNormDerivative, LayerNormWithStatistics
 from adjoint.ops.reduction import (
     All_,
     Amax,
@@ -27,6 +27,8 @@ from adjoint.ops.reduction import (
 __all__ = ['TABLE']
 
 TABLE = Table()
+
+_aten: Any = torch.ops.aten
 
 
 @TABLE.takes(Sum, Mean)
@@ -153,6 +155,16 @@ def _layernorm(place: Place) -> Written | None:
     kernel = torch.layer_norm if is_alone else torch.native_layer_norm
     bound = {'kernel': kernel, 'shape': shape, 'weight': weight, 'eps': attrs['eps']}
     return Written('{kernel}({0}, {shape}, {weight}, None, {eps})', bound)
+
+
+@TABLE.takes(LayerNormDerivative)
+def _layernorm_derivative(place: Place) -> Written | None:
+    x, _, *statistics = place.given
+    axes = len(place.node.attrs['normalized_shape'])
+    if x is None or not statistics or any(s is None or not s.is_contiguous for s in statistics):
+        return None
+    bound = {'kernel': _aten.native_layer_norm_backward.default, 'shape': x.shape[len(x.shape) - axes :]}
+    return Written('{kernel}({1}, {0}, {shape}, {2}, {3}, None, None, [True, False, False])[0]', bound)
 
 
 @TABLE.takes(Embedding)
