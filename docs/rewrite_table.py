@@ -25,8 +25,9 @@ nan.
 FUSED = """
 ## Several ops as one kernel
 
-At the level `fast` a program calls one kernel for these, where nothing else needs what is computed between,
-and the tensors are real, of one dtype, and lie in memory in the order of their entries.
+A program calls one kernel for these, where nothing else needs what is computed between, and the tensors are
+real, of one dtype, and lie in memory in the order of their entries: at the level `fast`, and at every level
+where it changes no bit.
 """
 
 

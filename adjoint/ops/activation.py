@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -19,10 +20,18 @@ from adjoint.ops.step import greater
 from adjoint.ops.trigonometric import tanh
 
 __all__ = [
-    'GELU', 'GELUTanh', 'LogSigmoid', 'LogSoftmax', 'ReLU', 'SafeSoftmax', 'SiLU', 'Sigmoid', 'Softmax',
-    'Softplus', 'gelu', 'gelu_tanh', 'log_sigmoid', 'log_softmax', 'relu', 'safe_softmax', 'sigmoid', 'silu',
-    'softmax', 'softplus',
+    'GELU', 'GELUTanh', 'GELUTanhSlope', 'LogSigmoid', 'LogSoftmax', 'ReLU', 'SafeSoftmax', 'SiLU',
+    'SiLUSlope', 'Sigmoid', 'Softmax', 'Softplus', 'gelu', 'gelu_tanh', 'gelu_tanh_slope', 'log_sigmoid',
+    'log_softmax', 'relu', 'safe_softmax', 'sigmoid', 'silu', 'silu_slope', 'softmax', 'softplus',
 ]  # fmt: skip
+
+
+_aten: Any = torch.ops.aten
+
+
+def _one(x: torch.Tensor) -> torch.Tensor:
+    """Return a cotangent of ones, without memory of its own."""
+    return x.new_ones(()).expand_as(x)
 
 
 class ReLU(Unary):
@@ -163,8 +172,27 @@ class SiLU(Unary):
     kernel = torch.nn.functional.silu
 
     def partial(self, y: Node, x: Node) -> Partial:
+        return silu_slope(x)
+
+
+def _silu_slope(x: torch.Tensor) -> torch.Tensor:
+    if x.is_complex():
+        # The kernel of torch is for real numbers.
+        s = torch.sigmoid(x)
+        return s * (1 + x * (1 - s))
+    return _aten.silu_backward(_one(x), x)
+
+
+class SiLUSlope(Unary):
+    """The derivative of ``silu``, by torch's kernel for it."""
+
+    name = 'silu_slope'
+    formula = '(1 + x/(1 + exp(x)))/(1 + exp(-x))'
+    kernel = _silu_slope
+
+    def partial(self, y: Node, x: Node) -> Partial:
         s = sigmoid(x)
-        return s + y * (1 - s)
+        return s * (1 - s) * (2 + x * (1 - 2 * s))
 
 
 class LogSigmoid(Unary):
@@ -200,11 +228,30 @@ class GELUTanh(Unary):
     kernel = _gelu_tanh
 
     def partial(self, y: Node, x: Node) -> Partial:
-        root = (2 / math.pi) ** 0.5
+        return gelu_tanh_slope(x)
+
+
+def _gelu_tanh_slope(x: torch.Tensor) -> torch.Tensor:
+    return _aten.gelu_backward(_one(x), x, approximate='tanh')
+
+
+class GELUTanhSlope(Unary):
+    """The derivative of ``gelu_tanh``, by torch's kernel for it."""
+
+    name = 'gelu_tanh_slope'
+    formula = (
+        '(1 + tanh(sqrt(2/pi)*(x + 44715*x**3/1000000)))/2'
+        ' + x*sqrt(2/pi)*(1 + 134145*x**2/1000000)/(2*cosh(sqrt(2/pi)*(x + 44715*x**3/1000000))**2)'
+    )
+    kernel = _gelu_tanh_slope
+
+    def partial(self, y: Node, x: Node) -> Partial:
+        root, cubic = (2 / math.pi) ** 0.5, 0.044715
         squared = square(x)
-        gate = tanh(x * (squared * (0.044715 * root) + root))
-        slope = squared * (3 * 0.044715 * root) + root
-        return 0.5 * (1 + gate) + 0.5 * x * (1 - gate * gate) * slope
+        gate = tanh(x * (squared * (cubic * root) + root))
+        # Of what the gate is a hyperbolic tangent of.
+        slope = squared * (3 * cubic * root) + root
+        return (1 - gate * gate) * (squared * (3 * cubic * root) + slope - x * gate * slope * slope)
 
 
 relu = ReLU()
@@ -214,6 +261,8 @@ softmax = Softmax()
 safe_softmax = SafeSoftmax()
 log_softmax = LogSoftmax()
 silu = SiLU()
+silu_slope = SiLUSlope()
 log_sigmoid = LogSigmoid()
 gelu = GELU()
 gelu_tanh = GELUTanh()
+gelu_tanh_slope = GELUTanhSlope()

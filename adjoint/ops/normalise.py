@@ -1,6 +1,7 @@
 """Layer normalisation, and the pairs that are fused with a product."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -8,15 +9,18 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.activation import softmax
-from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
 from adjoint.ops.reduction import mean, rows_needed, rows_reached
 from adjoint.ops.several import items, packed, slots
 
 __all__ = [
-    'Fused', 'LayerNorm', 'LayerNormWithStatistics', 'MatMulLayerNorm', 'MatMulSoftmax', 'across',
-    'layernorm', 'layernorm_with_statistics', 'matmul_layernorm', 'matmul_softmax', 'normalised_axes',
+    'Fused', 'LayerNorm', 'LayerNormDerivative', 'LayerNormWithStatistics', 'MatMulLayerNorm',
+    'MatMulSoftmax', 'layernorm', 'layernorm_derivative', 'layernorm_with_statistics', 'matmul_layernorm',
+    'matmul_softmax', 'normalised_axes',
 ]  # fmt: skip
+
+
+_backward: Any = torch.ops.aten.native_layer_norm_backward
 
 
 class LayerNorm(Op):
@@ -53,11 +57,11 @@ class LayerNorm(Op):
         return torch.nn.functional.layer_norm(a, a.shape[a.ndim - axes :], eps=node.attrs['eps'])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        return [self._product(node, output_grad)]
+        return [Node([*node.inputs, output_grad], layernorm_derivative, node.attrs)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents
-        return None if t is None else self._product(node, t)
+        return None if t is None else Node([*node.inputs, t], layernorm_derivative, node.attrs)
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
@@ -67,24 +71,67 @@ class LayerNorm(Op):
         """Return the rows with a marked entry, as wholes."""
         return rows_reached(node, masks, normalised_axes(node))
 
-    @staticmethod
-    def _product(y: Node, t: Node) -> Node:
-        """Return the Jacobian, which is symmetric, times ``t``."""
-        (a,) = y.inputs
-        axes = normalised_axes(y)
-        deviation = a - mean(a, axes, keepdim=True)
-        variance = mean(deviation * deviation, axes, keepdim=True)
-        return across(y, t, axes) * rsqrt(variance + y.attrs['eps'])
-
 
 def normalised_axes(y: Node) -> tuple[int, ...]:
     """Return the axes of a node that are normalised, from the back."""
     return tuple(range(-len(y.attrs['normalized_shape']), 0))
 
 
-def across(y: Node, t: Node, axes: tuple[int, ...]) -> Node:
-    """Return what of ``t`` changes a normalised ``y``: no mean, and nothing along ``y``."""
-    return t - mean(t, axes, keepdim=True) - y * mean(t * y, axes, keepdim=True)
+class LayerNormDerivative(Op):
+    """The derivative of ``layernorm`` at ``a``, which is symmetric, times ``t``.
+
+    Its attrs are those of ``layernorm``. The means and the reciprocal roots of the variances of ``a`` may be
+    further operands: they are then not computed again. What flows to ``a`` flows through them too.
+    """
+
+    axes = ()
+    name = 'layernorm_derivative'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        a, t, *statistics = input_values
+        shape = a.shape[a.ndim - len(node.attrs['normalized_shape']) :]
+        average, root = statistics or torch.native_layer_norm(a, shape, None, None, node.attrs['eps'])[1:]
+        # The kernel reads memory beside what is smaller or lies apart.
+        t, average, root = t.expand_as(a), average.contiguous(), root.contiguous()
+        return _backward(t, a, shape, average, root, None, None, [True, False, False])[0]
+
+    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
+        _, t, *statistics = node.inputs
+        along, y, root = self._parts(node)
+        products = output_grad * along(t, y) + t * along(output_grad, y)
+        by_a = y * along(output_grad, node) + self._times(node, products)
+        return [-(by_a * root), self._times(node, output_grad), *(None for _ in statistics)]
+
+    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
+        _, t, *_ = node.inputs
+        by_a, by_t, *_ = input_tangents
+        total = None if by_t is None else self._times(node, by_t)
+        if by_a is None:
+            return total
+        along, y, root = self._parts(node)
+        moved = self._times(node, by_a)
+        term = -((node * along(by_a, y) + moved * along(t, y) + y * along(t, moved)) * root)
+        return term if total is None else total + term
+
+    def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
+        """Return the rows with a marked entry, as wholes."""
+        return list(rows_needed(node, mask, normalised_axes(node))) * len(node.inputs)
+
+    @staticmethod
+    def _times(node: Node, t: Node) -> Node:
+        """Return the derivative at the same place times another tensor."""
+        a, _, *statistics = node.inputs
+        return Node([a, t, *statistics], node.op, node.attrs)
+
+    @staticmethod
+    def _parts(node: Node) -> tuple[Callable[[Node, Node], Node], Node, Node]:
+        """Return the mean of a product over the normalised axes, the normalised rows, and their roots."""
+
+        def along(a: Node, b: Node) -> Node:
+            return mean(a * b, normalised_axes(node), keepdim=True)
+
+        y, _, root = items(Node(node.inputs[:1], layernorm_with_statistics, node.attrs))
+        return along, y, root
 
 
 class LayerNormWithStatistics(Op):
@@ -112,7 +159,7 @@ class LayerNormWithStatistics(Op):
         (a,), (ct, *others) = node.inputs, slots(output_grad)
         y, _, root = items(node)
         axes = normalised_axes(node)
-        total = None if ct is None else across(y, ct, axes) * root
+        total = None if ct is None else _through_value(node, ct)
         average = mean(a, axes, keepdim=True)
         for by_statistic, factor in zip(others, (None, -y), strict=True):
             if by_statistic is None:
@@ -131,7 +178,12 @@ class LayerNormWithStatistics(Op):
         y, _, root = items(node)
         axes = normalised_axes(node)
         by_root = -(mean(t * y, axes, keepdim=True) * root * root)
-        return packed([across(y, t, axes) * root, mean(t, axes, keepdim=True), by_root])
+        return packed([_through_value(node, t), mean(t, axes, keepdim=True), by_root])
+
+
+def _through_value(node: Node, t: Node) -> Node:
+    """Return the derivative of a value with statistics times a tensor."""
+    return Node([*node.inputs, t, *items(node)[1:]], layernorm_derivative, node.attrs)
 
 
 class Fused(Op):
@@ -192,6 +244,7 @@ class MatMulSoftmax(Fused):
 
 
 layernorm = LayerNorm()
+layernorm_derivative = LayerNormDerivative()
 layernorm_with_statistics = LayerNormWithStatistics()
 matmul_layernorm = MatMulLayerNorm()
 matmul_softmax = MatMulSoftmax()

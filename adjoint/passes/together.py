@@ -1,20 +1,14 @@
 """Values that one kernel computes together."""
 
-from functools import lru_cache
-
 import torch
 
 from adjoint.core.node import Node
-from adjoint.ops.arithmetic import mul, rsqrt
 from adjoint.ops.attention import attention_derivative, has_kernels
-from adjoint.ops.creation import Variable
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
-from adjoint.ops.normalise import across, layernorm, layernorm_with_statistics, normalised_axes
-from adjoint.ops.reduction import mean
-from adjoint.ops.several import item
-from adjoint.passes.facts import constant_of, dtype_of, is_real
-from adjoint.passes.patterns import found_in
-from adjoint.passes.rewrite import BITWISE, ROUNDING, Family, rewrite
+from adjoint.ops.normalise import layernorm, layernorm_derivative, layernorm_with_statistics
+from adjoint.ops.several import item, items
+from adjoint.passes.facts import dtype_of, is_real
+from adjoint.passes.rewrite import BITWISE, Family, rewrite
 
 __all__ = ['TOGETHER']
 
@@ -46,51 +40,25 @@ _DTYPES = (torch.float32, torch.float64)
 @rewrite(layernorm, exactness=BITWISE, examples=['layernorm(x, (4,))', 'layernorm(batch, (3, 4), 0.1)'])
 def norm_with_statistics(y: Node) -> Node | None:
     """A layer norm has means and roots of variances too, for its derivative."""
-    return item(_with_statistics(y), 0) if dtype_of(y) in _DTYPES else None
-
-
-def _with_statistics(y: Node) -> Node:
-    return Node(y.inputs, layernorm_with_statistics, y.attrs)
+    if dtype_of(y) not in _DTYPES:
+        return None
+    return item(Node(y.inputs, layernorm_with_statistics, y.attrs), 0)
 
 
 @rewrite(
-    mul,
-    exactness=ROUNDING,
+    layernorm_derivative,
+    exactness=BITWISE,
     examples=[
         'layernorm.gradient(layernorm(x, (4,)), y)[0]',
         'layernorm.gradient(layernorm(batch, (3, 4), 0.1), batch)[0]',
     ],
 )
-def root_of_norm(node: Node) -> Node | None:
-    """The derivative of a layer norm takes the root of the variance from it."""
-    root = next((x for x in node.inputs if x.op is rsqrt), None)
-    shifted = None if root is None else root.inputs[0]
-    eps = None if shifted is None else constant_of(shifted)
-    if shifted is None or not isinstance(eps, float) or dtype_of(node) not in _DTYPES:
+def derivative_with_statistics(y: Node) -> Node | None:
+    """The derivative of a layer norm takes the statistics that its value is computed with."""
+    if len(y.inputs) > 2 or dtype_of(y) not in _DTYPES:  # noqa: PLR2004 the operand and the cotangent
         return None
-    axes: tuple[int, ...] | int | None = shifted.inputs[0].attrs.get('dim')
-    if not isinstance(axes, tuple):
-        return None
-    y, a, moved, pattern = _derivative_of_norm(axes, eps)
-    found = found_in(pattern, node)
-    if found is None:
-        return None
-    norm = found[y]
-    if norm.op is item and norm.attrs['position'] == 0:
-        (norm,) = norm.inputs
-    is_norm = norm.op in {layernorm, layernorm_with_statistics} and norm.inputs[0] is found[a]
-    if not is_norm or norm.attrs['eps'] != eps or normalised_axes(norm) != axes:
-        return None
-    return found[moved] * item(_with_statistics(norm), 2)
-
-
-@lru_cache(maxsize=8)
-def _derivative_of_norm(axes: tuple[int, ...], eps: float) -> tuple[Node, Node, Node, Node]:
-    y, a, t = Variable('y'), Variable('a'), Variable('t')
-    deviation = a - mean(a, axes, keepdim=True)
-    root = rsqrt(mean(deviation * deviation, axes, keepdim=True) + eps)
-    moved = across(y, t, axes)
-    return y, a, moved, moved * root
+    statistics = items(Node(y.inputs[:1], layernorm_with_statistics, y.attrs))[1:]
+    return Node([*y.inputs, *statistics], layernorm_derivative, y.attrs)
 
 
 @rewrite(item, exactness=BITWISE, examples=['attention(x, x, y).op.gradient(attention(x, x, y), y)[0]'])
@@ -111,5 +79,5 @@ def attention_without_kernels(y: Node) -> Node | None:
 TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
-    (maximum_with_position, norm_with_statistics, root_of_norm, attention_without_kernels),
+    (maximum_with_position, norm_with_statistics, derivative_with_statistics, attention_without_kernels),
 )

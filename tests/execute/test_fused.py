@@ -59,6 +59,25 @@ def test_fusion_takes_its_example_and_stays_close(pair: tuple[Fusion, str], dtyp
         assert len(calls(evaluator, feed)) <= 3, evaluator.program(feed)
 
 
+@pytest.mark.parametrize('pair', [p for p in PAIRS if p[0].exactness.kind == 'bitwise'], ids=named)
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32])
+def test_bitwise_fusion_has_the_bits_of_the_ops(pair: tuple[Fusion, str], dtype: torch.dtype) -> None:
+    _, example = pair
+    variables = variables_of(example)
+    outputs = [built(example, variables)]
+    for draw in range(12):
+        generator = torch.Generator().manual_seed(draw)
+        feed = {v: drawn(name, generator, 0.3).to(dtype) for name, v in variables.items()}
+        (wanted,) = ad.Evaluator(outputs, executor='reference').run(feed)
+        evaluator = ad.Evaluator(outputs, POISONED, 'none')
+        for _ in range(2):
+            (got,) = evaluator.run(feed)
+            torch.testing.assert_close(got, wanted, rtol=0, atol=0, equal_nan=True)
+            numbers = ~wanted.isnan()
+            assert torch.equal(got.signbit()[numbers], wanted.signbit()[numbers])
+        assert '_backward' in evaluator.program(feed)
+
+
 def test_a_value_that_another_needs_is_not_swallowed() -> None:
     x, y = ad.Variable('x'), ad.Variable('y')
     term = y * 0.5

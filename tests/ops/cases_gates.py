@@ -1,6 +1,7 @@
 """Cases of the activations with parameters, and of those made of pieces."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,20 @@ def _inside(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
 
 def _elu(x: torch.Tensor, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> torch.Tensor:
     return torch.ops.aten.elu(x, alpha, scale, input_scale)
+
+
+def _gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    return F.gelu(x, approximate='tanh')
+
+
+def _gelu_tanh_slope(x: torch.Tensor) -> torch.Tensor:
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    slope = math.sqrt(2 / math.pi) * (1 + 0.134145 * x**2)
+    return (1 + torch.tanh(inner)) / 2 + x * slope / (2 * torch.cosh(inner) ** 2)
+
+
+def _silu_slope(x: torch.Tensor) -> torch.Tensor:
+    return torch.sigmoid(x) + x * torch.sigmoid(x) * torch.sigmoid(-x)
 
 
 def _half(a: torch.Tensor, dim: int, second: bool = False) -> torch.Tensor:
@@ -79,7 +94,9 @@ CASES = {
     ),
     'hardswish': gate(gates.hardswish, F.hardswish, [{}], at([-3.0, 3.0, 4.0, -4.0], [0.0, 1.0, 1.0, 0.0])),
     'mish': gate(gates.mish, F.mish, [{}], at([0.0], [0.6])),
-    'gelu_tanh': gate(activation.gelu_tanh, lambda x: F.gelu(x, approximate='tanh')),
+    'gelu_tanh': gate(activation.gelu_tanh, _gelu_tanh),
+    'gelu_tanh_slope': gate(activation.gelu_tanh_slope, _gelu_tanh_slope),
+    'silu_slope': gate(activation.silu_slope, _silu_slope),
     'half_of': Case(
         gates.half_of,
         [

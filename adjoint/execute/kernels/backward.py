@@ -1,6 +1,5 @@
 """Derivatives that torch has kernels for, where a graph takes them apart."""
 
-from functools import cache, lru_cache
 from typing import Any
 
 import torch
@@ -9,18 +8,14 @@ from adjoint.core.node import Node
 from adjoint.execute.internals import log_softmax_backward_kernel, softmax_backward_kernel
 from adjoint.execute.kernels.fusion import Fused, Fusion, Uses, fusion, like, pair
 from adjoint.execute.kernels.table import Written
-from adjoint.ops.activation import gelu_tanh, silu
+from adjoint.ops.activation import gelu_tanh_slope, silu_slope
 from adjoint.ops.arithmetic import mul, sub
-from adjoint.ops.creation import Variable
 from adjoint.ops.elementwise import Unary
 from adjoint.ops.exponential import exp
-from adjoint.ops.normalise import across, layernorm_with_statistics, normalised_axes
 from adjoint.ops.reduction import sum_
-from adjoint.ops.several import item
 from adjoint.ops.step import greater
 from adjoint.passes.facts import constant_of
-from adjoint.passes.patterns import found_in
-from adjoint.passes.rewrite import except_where
+from adjoint.passes.rewrite import BITWISE, except_where
 
 __all__ = ['BACKWARD']
 
@@ -70,35 +65,25 @@ def threshold_backward(node: Node, uses: Uses) -> Fused | None:
     return None
 
 
-@fusion(mul, examples=['y * gelu_tanh.partial(gelu_tanh(x), x)'])
+@fusion(mul, exactness=BITWISE, examples=['y * gelu_tanh_slope(x)', 'gelu_tanh_slope(x) * y'])
 def gelu_backward(node: Node, uses: Uses) -> Fused | None:
-    """``ct`` times the derivative of a ``gelu_tanh`` is a kernel."""
-    return _times_partial(node, uses, gelu_tanh, _aten.gelu_backward, ', approximate={tanh}', tanh='tanh')
+    """``ct`` times the derivative of a ``gelu_tanh`` is a kernel, which multiplies last."""
+    return _times_slope(node, uses, gelu_tanh_slope, _aten.gelu_backward, ', approximate={tanh}', tanh='tanh')
 
 
-@fusion(mul, examples=['y * silu.partial(silu(x), x)'])
+@fusion(mul, examples=['y * silu_slope(x)'])
 def silu_backward(node: Node, uses: Uses) -> Fused | None:
     """``ct`` times the derivative of a ``silu`` is a kernel."""
-    return _times_partial(node, uses, silu, _aten.silu_backward)
+    return _times_slope(node, uses, silu_slope, _aten.silu_backward)
 
 
-@cache
-def _partial_of(op: Unary) -> tuple[Node, Node]:
-    x = Variable('x')
-    partial = op.partial(op(x), x)
-    assert isinstance(partial, Node)  # noqa: S101 no number
-    return x, partial
-
-
-def _times_partial(
-    node: Node, uses: Uses, op: Unary, kernel: Any, more: str = '', **bound: object
+def _times_slope(
+    node: Node, uses: Uses, slope: Unary, kernel: Any, more: str = '', **bound: object
 ) -> Fused | None:
-    """Fuse a cotangent times the derivative of a function, as its rule writes it."""
-    x, partial = _partial_of(op)
+    """Fuse a cotangent times a derivative that is an op."""
     for ct, factor in pair(node):
-        found = found_in(partial, factor) if factor.op is partial.op and uses[factor] == 1 else None
-        if found is not None and like(node, ct, found[x]):
-            return Fused((ct, found[x]), _backward(kernel, more, **bound), by_entry=True)
+        if factor.op is slope and uses[factor] == 1 and like(node, ct, factor):
+            return Fused((ct, factor.inputs[0]), _backward(kernel, more, **bound), by_entry=True)
     return None
 
 
@@ -108,37 +93,6 @@ def _backward(kernel: Any, more: str = '', **more_bound: object) -> Written:
     into = f'{{store}}({{0}}, {{1}}{more}, grad_input={{out}})'
     over = tuple((i, f'{{store}}({{0}}, {{1}}{more}, grad_input={{{i}}})') for i in range(2))
     return Written(f'{{kernel}}({{0}}, {{1}}{more})', bound, None, into, over)
-
-
-@fusion(mul, examples=['layernorm.gradient(layernorm(x, (4,)), y)[0]'])
-def layernorm_backward(node: Node, uses: Uses) -> Fused | None:
-    """``ct`` without its mean and its part along ``y``, times the root, is the kernel of a layer norm."""
-    for moved, root in pair(node):
-        norm = root.inputs[0] if root.op is item else None
-        if norm is None or norm.op is not layernorm_with_statistics or uses[moved] > 1:
-            continue
-        axes = normalised_axes(norm)
-        y, t, pattern = _moved(axes)
-        found = found_in(pattern, moved)
-        if found is None or not (_is_item(found[y], norm, 0) and _is_item(root, norm, 2)):
-            continue
-        (a,), ct = norm.inputs, found[t]
-        if a.type is None or a.type.shape is None or not like(node, ct, a):
-            continue
-        bound = {'kernel': _aten.native_layer_norm_backward.default, 'shape': a.type.shape[-len(axes) :]}
-        text = '{kernel}({0}, {1}, {shape}, {2}[1], {2}[2], None, None, [True, False, False])[0]'
-        return Fused((ct, a, norm), Written(text, bound))
-    return None
-
-
-def _is_item(y: Node, whole: Node, position: int) -> bool:
-    return y.op is item and y.inputs[0] is whole and y.attrs['position'] == position
-
-
-@lru_cache(maxsize=8)
-def _moved(axes: tuple[int, ...]) -> tuple[Node, Node, Node]:
-    y, t = Variable('y'), Variable('t')
-    return y, t, across(y, t, axes)
 
 
 def _total(y: Node) -> tuple[Node, int] | None:
@@ -187,6 +141,6 @@ def _along(kernel: Any, dim: int, like: Node) -> Written:
 
 
 BACKWARD: tuple[Fusion, ...] = (
-    tanh_backward, sigmoid_backward, threshold_backward, gelu_backward, silu_backward, layernorm_backward,
-    softmax_backward, log_softmax_backward,
+    tanh_backward, sigmoid_backward, threshold_backward, gelu_backward, silu_backward, softmax_backward,
+    log_softmax_backward,
 )  # fmt: skip

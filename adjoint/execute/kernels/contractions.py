@@ -9,12 +9,26 @@ from adjoint.execute.kernels.table import Place, Same, Table, Written, number
 from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
-from adjoint.ops.normalise import LayerNorm, LayerNormWithStatistics
-from adjoint.ops.reduction import Amax, Amin, Argmax, Argmin, Logsumexp, Mean, Sum, Unmean, Unsum
+from adjoint.ops.normalise import LayerNorm, LayerNormDerivative, LayerNormWithStatistics
+from adjoint.ops.reduction import (
+    All_,
+    Amax,
+    Amin,
+    Any_,
+    Argmax,
+    Argmin,
+    Logsumexp,
+    Mean,
+    Sum,
+    Unmean,
+    Unsum,
+)
 
 __all__ = ['TABLE']
 
 TABLE = Table()
+
+_aten: Any = torch.ops.aten
 
 
 @TABLE.takes(Sum, Mean)
@@ -103,6 +117,14 @@ def _position(place: Place) -> Written | None:
     return Written('{kernel}({0}, {dim}, {keepdim})', bound)
 
 
+@TABLE.takes(Any_, All_)
+def _truth(place: Place) -> Written:
+    attrs = place.node.attrs
+    kernel = torch.any if isinstance(place.node.op, Any_) else torch.all
+    bound = {'kernel': kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
+    return Written('{kernel}({0}, {dim}, keepdim={keepdim})', bound)
+
+
 @TABLE.takes(Logsumexp)
 def _logsumexp(place: Place) -> Written | None:
     (x,), attrs = place.given, place.node.attrs
@@ -133,6 +155,16 @@ def _layernorm(place: Place) -> Written | None:
     kernel = torch.layer_norm if is_alone else torch.native_layer_norm
     bound = {'kernel': kernel, 'shape': shape, 'weight': weight, 'eps': attrs['eps']}
     return Written('{kernel}({0}, {shape}, {weight}, None, {eps})', bound)
+
+
+@TABLE.takes(LayerNormDerivative)
+def _layernorm_derivative(place: Place) -> Written | None:
+    x, _, *statistics = place.given
+    axes = len(place.node.attrs['normalized_shape'])
+    if x is None or not statistics or any(s is None or not s.is_contiguous for s in statistics):
+        return None
+    bound = {'kernel': _aten.native_layer_norm_backward.default, 'shape': x.shape[len(x.shape) - axes :]}
+    return Written('{kernel}({1}, {0}, {shape}, {2}, {3}, None, None, [True, False, False])[0]', bound)
 
 
 @TABLE.takes(Embedding)

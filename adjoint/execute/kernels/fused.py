@@ -1,4 +1,4 @@
-"""What programs write for several ops at once, where they may round in another way."""
+"""What programs write for several ops at once: with the same bits, or where they may round in another way."""
 
 from collections.abc import Mapping
 
@@ -10,6 +10,7 @@ from adjoint.execute.facts import Fact
 from adjoint.execute.kernels.backward import BACKWARD
 from adjoint.execute.kernels.fusion import Fused, Fusion, Uses
 from adjoint.execute.kernels.sums import SUMS
+from adjoint.passes.pipeline import LEVELS, Level
 
 __all__ = ['FUSIONS', 'fused']
 
@@ -24,15 +25,19 @@ for _each in FUSIONS:
         _BY_OP.setdefault(_op, []).append(_each)
 
 
-def fused(node: Node, uses: Uses, layouts: Mapping[Node, Fact]) -> Fused | None:
+def fused(node: Node, uses: Uses, layouts: Mapping[Node, Fact], level: Level) -> Fused | None:
     """Return the call that a fusion puts in the place of a node, if one fits.
 
-    All tensors are real and of one dtype, and the value lies in memory as that of the ops would.
+    All tensors are real and of one dtype, and the value lies in memory as that of the ops would. What has the
+    same bits is no change of the graph, so that every level takes it.
     """
     own = layouts.get(node)
     if own is None or own.dtype not in _DTYPES:
         return None
+    kinds = LEVELS['bitwise'] | LEVELS[level]
     for each in _BY_OP.get(node.op, ()):
+        if each.exactness.kind not in kinds:
+            continue
         found = each.apply(node, uses)
         if found is None:
             continue

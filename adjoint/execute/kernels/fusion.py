@@ -1,4 +1,4 @@
-"""The fusion: several ops as one kernel, which may round in another way.
+"""The fusion: several ops as one kernel, which may round in another way, or has the same bits.
 
 A fusion looks at a node, and at what only this node needs. It says the tensors that the kernel takes and its
 call; what was computed on the way is then not computed at all.
