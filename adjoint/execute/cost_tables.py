@@ -210,11 +210,12 @@ def _attention(call: Call) -> int:
 
 
 def _attention_backward(call: Call) -> int:
-    """Each thread keeps two blocks of scores; there is a row of sums, and the cotangent is laid out anew."""
-    _, query, key = call.given[:3]
+    """Each thread keeps two blocks of scores; there is a row of sums, and the cotangent with its heads last."""
+    ct, query, key = call.given[:3]
     rows, columns = _block_of_scores(query, key)
     blocks = 2 * rows * columns * _of_score(query) * torch.get_num_threads()
-    return blocks + rows * _computed_in(query) + query.nbytes
+    copy = 0 if ct.transpose(1, 2).is_contiguous() else query.nbytes
+    return blocks + rows * _computed_in(query) + copy
 
 
 def _of_score(x: torch.Tensor) -> int:
