@@ -343,12 +343,12 @@ def _is_for_kernel(
 ) -> bool:
     """Whether ``scaled_dot_product_attention`` takes the kernel for a CPU that keeps no scores."""
     given = (query, key, value)
+    every = given if mask is None else (*given, mask)
     is_taken = (
         torch.backends.cuda.flash_sdp_enabled()  # of all devices
-        and all(x.device.type == 'cpu' and x.dtype is query.dtype and x.stride(-1) == 1 for x in given)
-        and not _is_recorded(*given)
+        and all(x.device.type == 'cpu' and x.stride(-1) == 1 for x in given)
+        and not _is_recorded(*every)
     )
-    every = given if mask is None else (*given, mask)
     return is_taken and fits_kernel([tuple(x.shape) for x in every], [x.dtype for x in every])
 
 
