@@ -16,15 +16,15 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch._subclasses.fake_tensor import FakeTensor
 
+from adjoint.execute.blocks_folds import Fold
 from adjoint.execute.cost import Cost
 from adjoint.execute.cost_meter import Seen
 from adjoint.execute.facts import Fact
 from adjoint.execute.program import PlannedProgram
+from adjoint.execute.shares import shares, takers
 
 __all__ = ['Blocking', 'Blocks', 'Cut']
 
-# Kernels divide tensors of so many entries among threads, in equal shares.
-_DIVIDED = 1 << 15
 # Kernels take so many entries at a time, at most; what is left over at the end of a share is computed by
 # other code, which may round otherwise.
 _STRIDE = 128
@@ -65,20 +65,23 @@ class Cut:
     is_flat: bool
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], entries: int, *, is_flat: bool) -> 'Cut | None':
-        """Return the cut into blocks of about so many entries.
+    def of(cls, shape: tuple[int, ...], entries: int, unit: int = 1, *, is_flat: bool) -> 'Cut | None':
+        """Return the cut into blocks of about so many entries, a multiple of ``unit``.
 
         ``None`` where the entries at the end of a block would not be those that kernels leave over, or where
-        a row is more than a block.
+        a row or a unit is more than a block.
         """
+        whole = math.lcm(_STRIDE, unit)
+        if unit > max(entries, 1):
+            return None
         if is_flat:
-            return cls(shape, max(entries // _STRIDE, 1) * _STRIDE, is_flat=True)
+            return cls(shape, max(entries // whole, 1) * whole, is_flat=True)
         row = torch.Size(shape[1:]).numel()
-        if not 0 < row <= entries or shape[0] % torch.get_num_threads():
+        if not 0 < row <= entries or shape[0] % takers(row * shape[0]):
             return None
         # Ops without an operand that broadcasts go through the rows as if they were one.
-        whole = _STRIDE // math.gcd(_STRIDE, row)
-        return cls(shape, max(entries // row // whole, 1) * whole, is_flat=False)
+        rows = whole // math.gcd(whole, row)
+        return cls(shape, max(entries // row // rows, 1) * rows, is_flat=False)
 
     @property
     def block(self) -> tuple[int, ...]:
@@ -91,16 +94,26 @@ class Cut:
         return torch.Size(self.shape).numel() if self.is_flat else self.shape[0]
 
     @property
+    def row(self) -> int:
+        """The number of entries of what is counted."""
+        return 1 if self.is_flat else torch.Size(self.shape[1:]).numel()
+
+    @property
     def sizes(self) -> list[int]:
         """The lengths of the blocks: of each thread's share, so that they end where kernels end too."""
-        threads = torch.get_num_threads() if torch.Size(self.shape).numel() >= _DIVIDED else 1
-        share = -(-self.length // threads)
-        shares = [min(share, self.length - start) for start in range(0, self.length, share)]
-        return [min(self.size, length - start) for length in shares for start in range(0, length, self.size)]
+        return [
+            min(self.size, length - start)
+            for length in shares(self.length, self.row)
+            for start in range(0, length, self.size)
+        ]
 
     def applies(self, shape: tuple[int, ...]) -> bool:
         """Whether an operand is cut too; else a block takes all of it."""
         return len(shape) == len(self.shape) and (shape == self.shape or shape[0] == self.shape[0] != 1)
+
+    def beside(self, x: torch.Tensor) -> torch.Tensor:
+        """Return an operand that is not cut with no more axes than a block has."""
+        return x.view(1) if self.is_flat and x.ndim else x
 
     def parts(self, x: torch.Tensor, sizes: list[int]) -> tuple[torch.Tensor, ...]:
         """Return the blocks of a tensor."""
@@ -113,21 +126,33 @@ class Blocks:
     Parameters
     ----------
     program : PlannedProgram
-        Computes a block: of the operands, and of the memory for the values.
+        Computes a block: of the operands, of the memory for the results, and of memory that it may write to.
     cut : Cut
         Into blocks.
     operands, values : sequence of Fact
         The layouts.
+    folds : sequence of (Fold, Fact)
+        Of further results, which are numbers: how they are computed of the blocks, and their layouts.
+    scratch : sequence of Fact
+        The layouts of the memory that a block may write to.
     """
 
     def __init__(
-        self, program: PlannedProgram, cut: Cut, operands: Sequence[Fact], values: Sequence[Fact]
+        self,
+        program: PlannedProgram,
+        cut: Cut,
+        operands: Sequence[Fact],
+        values: Sequence[Fact],
+        folds: Sequence[tuple[Fold, Fact]] = (),
+        scratch: Sequence[Fact] = (),
     ) -> None:
         self.__name__ = 'blocks'
         self.program = program
         self.cut = cut
         self._is_cut = [cut.applies(fact.shape) for fact in operands]
         self._values = list(values)
+        self._folds = list(folds)
+        self._scratch = list(scratch)
 
     def __call__(
         self, *operands: torch.Tensor, out: torch.Tensor | None = None
@@ -136,21 +161,43 @@ class Blocks:
         new = (torch.empty(fact.shape, dtype=fact.dtype) for fact in self._values)
         rooms = list(new) if out is None else [out]
         sizes = self.cut.sizes
+        kept, parts_kept = self._rooms_of_folds(sizes)
         columns = [
-            self.cut.parts(x, sizes) if is_cut else repeat(x)
+            self.cut.parts(x, sizes) if is_cut else repeat(self.cut.beside(x))
             for x, is_cut in zip((*operands, *rooms), (*self._is_cut, *(True for _ in rooms)), strict=True)
         ]
-        parts = list(zip(*columns, strict=False))
-        if isinstance(rooms[0], FakeTensor):
+        parts = list(zip(*columns, *parts_kept, strict=False))
+        if isinstance((*rooms, *kept)[0], FakeTensor):
             # What one block takes is what all take, one after the other.
-            self.program(parts[0])
+            self.program((*parts[0], *self._new_scratch()))
+            totals = [torch.empty(fact.shape, dtype=fact.dtype) for _, fact in self._folds]
         else:
-            self._run(parts)
-        return rooms[0] if len(rooms) == 1 else tuple(rooms)
+            self._run(parts, sizes)
+            entries = self.cut.length * self.cut.row
+            pairs = zip(self._folds, kept, strict=True)
+            totals = [fold.total(numbers, entries).view(fact.shape) for (fold, fact), numbers in pairs]
+        results = [*rooms, *totals]
+        return results[0] if len(results) == 1 else tuple(results)
 
-    def _run(self, parts: Sequence[Sequence[torch.Tensor]]) -> None:
+    def _rooms_of_folds(
+        self, sizes: Sequence[int]
+    ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]]:
+        """Return memory for what is kept of the blocks, and how it is divided among them."""
+        kept: list[torch.Tensor] = []
+        parts: list[tuple[torch.Tensor, ...]] = []
+        for fold, fact in self._folds:
+            lengths = [fold.kept(size * self.cut.row) for size in sizes]
+            kept.append(torch.empty(sum(lengths), dtype=fact.dtype))
+            parts.append(torch.split(kept[-1], lengths))
+        return kept, parts
+
+    def _new_scratch(self) -> list[torch.Tensor]:
+        """Return memory that a thread writes to in all of its blocks: new memory would cost it more."""
+        return [torch.empty(fact.shape, dtype=fact.dtype) for fact in self._scratch]
+
+    def _run(self, parts: Sequence[Sequence[torch.Tensor]], sizes: Sequence[int]) -> None:
         """Compute the blocks in as many threads as torch uses, each block by one of them."""
-        todo = iter(parts)
+        todo = zip(parts, sizes, strict=True)
         workers = min(torch.get_num_threads(), len(parts))
         is_inference = torch.is_inference_mode_enabled()
 
@@ -158,8 +205,10 @@ class Blocks:
             # The limit is one of this thread, which a thread takes over from torch when it first asks.
             torch.get_num_threads()
             with _controller().limit(limits=1, user_api='openmp'), torch.inference_mode(is_inference):
-                for part in todo:
-                    self.program(part)
+                scratch = self._new_scratch()
+                for part, size in todo:
+                    rooms = scratch if size == self.cut.size else [x[:size] for x in scratch]
+                    self.program((*part, *rooms))
 
         with ThreadPoolExecutor(max(workers - 1, 1), 'adjoint-blocks') as pool:
             others = [pool.submit(work) for _ in range(workers - 1)]
@@ -169,8 +218,9 @@ class Blocks:
 
     def of_all(self, one: Seen) -> Seen:
         """Return what a run takes, given what one shows with tensors without data, which takes one block."""
-        cost, made = one.cost, sum(one.fresh)
         blocks = self.cut.sizes
+        rooms, _ = self._rooms_of_folds(blocks)
+        cost, made = one.cost, sum(one.fresh) + sum(x.nbytes for x in rooms)
         workers, parts = min(torch.get_num_threads(), len(blocks)), self.cut.length / blocks[0]
         return one._replace(
             peak=made + workers * (one.peak - made),

@@ -52,6 +52,8 @@ class Step:
         Those that the expression reads.
     by_entry : bool
         Whether each entry of the value is computed from the entries of the operands at its place.
+    is_alone : bool
+        Whether the expression is that of the node's op, and of no other one.
     """
 
     node: Node
@@ -59,6 +61,7 @@ class Step:
     operands: list[Node]
     uses: list[Node]
     by_entry: bool = False
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def steps_of(task: Task, facts: Facts) -> Steps:
             pinned.add(node)
         else:
             by_entry = written.is_known and isinstance(node.op, _BY_ENTRY)
-            steps.append(_step(node, written, operands, by_entry=by_entry))
+            steps.append(_step(node, written, operands, by_entry=by_entry, is_alone=written.is_known))
             if not written.is_known:
                 # It may lie in the memory of any operand, or in memory that the op keeps.
                 pinned.add(node)
@@ -145,9 +148,11 @@ def _written(place: Place) -> Written | Same | Held:
     return Written(f'{{compute}}({{node}}, [{listed}])', bound, is_known=False)
 
 
-def _step(node: Node, written: Written, operands: list[Node], *, by_entry: bool) -> Step:
+def _step(
+    node: Node, written: Written, operands: list[Node], *, by_entry: bool, is_alone: bool = False
+) -> Step:
     uses = operands if written.uses is None else [operands[i] for i in written.uses]
-    return Step(node, written, operands, uses, by_entry)
+    return Step(node, written, operands, uses, by_entry, is_alone)
 
 
 def is_pure(node: Node) -> bool:

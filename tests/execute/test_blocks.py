@@ -149,7 +149,7 @@ def test_a_value_goes_over_an_operand_that_dies_only_if_a_block_has_read_it():
     check(read_again, drawn(64, 64))
 
 
-def test_half_the_memory_is_enough_for_a_chain_with_its_gradient():
+def test_a_chain_with_its_mean_and_its_gradient_takes_the_memory_of_the_gradient():
     """What is between is never there as a whole; and what is told is what is measured elsewhere."""
     x = ad.Variable('x', (1 << 21,), F32)
     y = x
@@ -159,7 +159,7 @@ def test_half_the_memory_is_enough_for_a_chain_with_its_gradient():
     value = 4 << 21
     blocked = ad.Evaluator(nodes, Plan(blocking=Blocking(least=1 << 20, block=1 << 17))).memory().peak_bytes
     whole = ad.Evaluator(nodes, Plan(blocking=Blocking(least=1 << 60))).memory().peak_bytes
-    assert 2 * value < blocked < 2.2 * value
+    assert value < blocked < 1.2 * value
     assert whole >= 4 * value
 
 

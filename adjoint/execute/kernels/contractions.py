@@ -10,7 +10,19 @@ from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
 from adjoint.ops.normalise import LayerNorm, LayerNormDerivative, LayerNormWithStatistics
-from adjoint.ops.reduction import Amax, Amin, Argmax, Argmin, Logsumexp, Mean, Sum, Unmean, Unsum
+from adjoint.ops.reduction import (
+    All_,
+    Amax,
+    Amin,
+    Any_,
+    Argmax,
+    Argmin,
+    Logsumexp,
+    Mean,
+    Sum,
+    Unmean,
+    Unsum,
+)
 
 __all__ = ['TABLE']
 
@@ -103,6 +115,14 @@ def _position(place: Place) -> Written | None:
         return None
     bound = {'kernel': op.kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
     return Written('{kernel}({0}, {dim}, {keepdim})', bound)
+
+
+@TABLE.takes(Any_, All_)
+def _truth(place: Place) -> Written:
+    attrs = place.node.attrs
+    kernel = torch.any if isinstance(place.node.op, Any_) else torch.all
+    bound = {'kernel': kernel, 'dim': attrs['dim'], 'keepdim': attrs['keepdim']}
+    return Written('{kernel}({0}, {dim}, keepdim={keepdim})', bound)
 
 
 @TABLE.takes(Logsumexp)
