@@ -1,8 +1,8 @@
 """The compiled executor: a graph given to Inductor as one program, and called without guards or wrappers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
@@ -14,6 +14,7 @@ from adjoint.execute.compiled_division import Division, Part
 from adjoint.execute.compiled_load import Layout, loaded
 from adjoint.execute.compiled_program import CompiledPart, CompiledProgram, Piece, plain
 from adjoint.execute.compiled_service import CompilerError, Service
+from adjoint.execute.compiled_steps import Loop, SteppedProgram, loop_of, steps_at_once, unrolled
 from adjoint.execute.compiled_store import Store
 from adjoint.execute.compiled_trace import traced
 from adjoint.execute.executor import Program, Task, with_copies
@@ -22,6 +23,8 @@ from adjoint.execute.plan import Plan
 from adjoint.execute.reference import Schedule
 from adjoint.execute.typed import typed
 from adjoint.ops.body import Body
+from adjoint.passes.pipeline import Level
+from adjoint.passes.walk import with_bodies
 
 __all__ = ['Compiled']
 
@@ -49,6 +52,9 @@ class Compiled:
         Where compiled programs are kept.
     kept : Plan
         Runs what is not compiled.
+    loop : Loop, optional
+        How often what is computed is computed again and again: it is the body of a loop. Where a step does
+        little, several are compiled as one program.
     """
 
     at_first_sight: bool = True
@@ -57,6 +63,7 @@ class Compiled:
     service: Service = field(default_factory=Service)
     store: Store = field(default_factory=Store)
     kept: Plan = field(default_factory=Plan)
+    loop: Loop | None = None
 
     def prepare(
         self, task: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
@@ -70,8 +77,26 @@ class Compiled:
             return schedule, schedule(values)
         if any(node.op.outputs > 1 for node in made.outputs):
             return self.kept.prepare(task, values, sizes)
+        if self.loop is None:
+            return self._prepare(task, made, values, sizes)
+        try:
+            found = self._several(made, values, self.loop)
+            why = ''
+        except Exception as error:  # noqa: BLE001 whatever it is: one step is run after the other
+            found, why = None, str(error) if isinstance(error, CompilerError) else repr(error)
+        if found is not None:
+            several, count = found
+            one, results = self.kept.prepare_typed(made, values)
+            return SteppedProgram(one, self.loop, several, count), results
+        one, results = self._prepare(task, made, values, sizes)
+        return SteppedProgram(one, self.loop, why=why), results
+
+    def _prepare(
+        self, task: Task, made: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
+    ) -> tuple[Program, list[torch.Tensor]]:
+        """Compile what can be compiled of a task, given with types and without."""
         division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)
-        pieces = [self._piece(part, division) for part in division.parts()]
+        pieces = [self._piece(part, division, made.level) for part in division.parts()]
         results = with_copies([division.values[node] for node in made.outputs], made.copied)
         if not any(piece.is_compiled for piece in pieces) and len(pieces) == 1 and not made.copied:
             (piece,) = pieces
@@ -79,7 +104,27 @@ class Compiled:
                 return piece.program, results
         return CompiledProgram(task, sizes, made, division.held, pieces), results
 
-    def _piece(self, part: Part, division: Division) -> Piece:
+    def _several(
+        self, made: Task, values: Sequence[torch.Tensor], loop: Loop
+    ) -> tuple[CompiledProgram, int] | None:
+        """Compile several steps of a body; ``None`` where that is not worth it."""
+        count = steps_at_once(loop, made, values)
+        if not count:
+            return None
+        task, before = unrolled(made, loop, count), loop.carries + loop.sequences
+        # The slices of another step lie as those of the first.
+        inputs = [*values[: loop.carries], *list(values[loop.carries : before]) * count, *values[before:]]
+        division = Division(task, inputs, most=1, fewest=1)
+        part = next(division.parts(), None)
+        if part is None or not {*task.outputs} <= {*part.task.outputs, *division.values}:
+            msg = 'it cannot be written as calls of ATen'
+            raise CompilerError(msg)
+        inputs = [division.values[node] for node in part.task.fed]
+        results = Schedule(part.task, {}, is_restricted=True)(inputs)
+        piece = self._compiled(part, division, inputs, results, is_small=True)
+        return CompiledProgram(task, {}, task, division.held, [piece]), count
+
+    def _piece(self, part: Part, division: Division, level: Level) -> Piece:
         """Run a part, and make its program."""
         inputs = [division.values[node] for node in part.task.fed]
         why = 'it cannot be written as calls of ATen'
@@ -90,31 +135,26 @@ class Compiled:
                 return self._compiled(part, division, inputs, results)
             except CompilerError as error:
                 why = str(error)
-        program, results = self.kept.prepare_typed(self._with_bodies(part.task), inputs)
+        program, results = self.kept.prepare_typed(self._with_bodies(part.task, level), inputs)
         division.see(part, results)
         return Piece(part, program, why)
 
-    def _with_bodies(self, task: Task) -> Task:
+    def _with_bodies(self, task: Task, level: Level) -> Task:
         """Return a task whose ops that hold graphs have those compiled: the steps of a loop, for one."""
         given = frozenset(task.fed)
         made: dict[Node, Node] = {}
         for node in topological_sort(task.outputs, behind=given):
-            attrs = {key: self._compiling(value) for key, value in node.attrs.items()}
-            inputs = [made.get(x, x) for x in node.inputs]
-            is_same = all(attrs[key] is value for key, value in node.attrs.items())
-            if node in given or (is_same and all(a is b for a, b in zip(inputs, node.inputs, strict=True))):
+            if node in given:
                 continue
-            made[node] = Node.restored(inputs, node.op, attrs, node.given_name, node.site, node.type)
+            options = {'executor': replace(self, loop=loop_of(node))}
+            # Bodies are rewritten at the level of what holds them where that changes digits.
+            options |= {'optimize': level} if level == 'fast' else {}
+            attrs = with_bodies(node.attrs, partial(Body.run_by, **options))
+            inputs = [made.get(x, x) for x in node.inputs]
+            if attrs is node.attrs and all(a is b for a, b in zip(inputs, node.inputs, strict=True)):
+                continue
+            made[node] = Node.restored(inputs, node.op, dict(attrs), node.given_name, node.site, node.type)
         return Task(tuple(made.get(node, node) for node in task.outputs), task.fed)
-
-    def _compiling(self, value: Any) -> Any:
-        """Return an attr with its bodies compiled, one or several."""
-        if isinstance(value, Body):
-            return value.run_by(executor=self)
-        several = cast('tuple[Any, ...]', value) if isinstance(value, tuple) else ()
-        if several and all(isinstance(x, Body) for x in several):
-            return tuple(body.run_by(executor=self) for body in several)
-        return cast('Any', value)
 
     def _compiled(
         self,
@@ -122,6 +162,8 @@ class Compiled:
         division: Division,
         inputs: Sequence[torch.Tensor],
         results: Sequence[torch.Tensor],
+        *,
+        is_small: bool = False,
     ) -> Piece:
         stand_ins = [division.stand_ins[node] for node in part.task.fed]
         layouts: list[Layout] = [(tuple(x.shape), x.stride(), x.dtype, x.device) for x in stand_ins]
@@ -130,7 +172,7 @@ class Compiled:
         except Exception as error:
             msg = f'{type(error).__name__}: {error}'
             raise CompilerError(msg) from error
-        call = loaded(module, layouts, self.service, self.store)
+        call = loaded(module, layouts, self.service, self.store, is_small=is_small)
         records = torch.is_grad_enabled()
         set_records(False)
         try:

@@ -31,7 +31,7 @@ Call: TypeAlias = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 
 # To be changed when the worker writes otherwise.
-_FORMAT = 2
+_FORMAT = 3
 
 # What is checked already is not checked again in every call.
 _OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}
@@ -44,15 +44,31 @@ _TELLS_NOTHING = frozenset({'TORCHINDUCTOR_CACHE_DIR', _POINTER})
 _loading = Lock()
 
 
-def loaded(module: GraphModule, layouts: Sequence[Layout], service: Service, store: Store) -> Call:
+def loaded(
+    module: GraphModule, layouts: Sequence[Layout], service: Service, store: Store, *, is_small: bool = False
+) -> Call:
     """Return the compiled form of a program for tensors of these layouts.
+
+    Parameters
+    ----------
+    module : GraphModule
+        The program.
+    layouts : sequence of Layout
+        Of what it is given.
+    service : Service
+        Compiles it.
+    store : Store
+        Where it is kept.
+    is_small : bool
+        Whether it does so little at a time that one thread is faster than several, and so are products of
+        matrices without a library.
 
     Raises
     ------
     CompilerError
         It cannot be compiled, or what was compiled cannot be loaded.
     """
-    key = key_of(module, layouts)
+    key = key_of(module, layouts, is_small=is_small)
 
     def fill(folder: Path) -> None:
         asked = {
@@ -60,6 +76,7 @@ def loaded(module: GraphModule, layouts: Sequence[Layout], service: Service, sto
             'layouts': list(layouts),
             'threads': torch.get_num_threads(),
             'options': _OPTIONS,
+            'is_small': is_small,
         }
         program = folder / 'asked'
         program.write_bytes(pickle.dumps(asked))
@@ -83,10 +100,11 @@ def loaded(module: GraphModule, layouts: Sequence[Layout], service: Service, sto
         raise CompilerError(msg) from error
 
 
-def key_of(module: GraphModule, layouts: Sequence[Layout]) -> str:
+def key_of(module: GraphModule, layouts: Sequence[Layout], *, is_small: bool = False) -> str:
     """Return what tells a compiled program from all others: its text, its constants, and where it runs."""
     made = hashlib.sha256()
-    parts = (_FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, _told(), _machine())
+    threads = torch.get_num_threads()
+    parts = (_FORMAT, module.code, list(layouts), threads, _OPTIONS, is_small, _told(), _machine())
     made.update(repr(parts).encode())
     for name, value in sorted(module.named_buffers()):
         made.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())

@@ -125,6 +125,11 @@ class CompiledProgram:
         finally:
             set_records(records)
 
+    @property
+    def steady(self) -> bool:
+        """Whether the results of every run are laid out as those of the last."""
+        return all(piece.is_compiled or getattr(piece.program, 'steady', False) for piece in self._pieces)
+
     def _run(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         places: list[torch.Tensor | None] = [*values, *self._held]
         for (program, takes, checks), dying in zip(self._steps, self._dying, strict=True):

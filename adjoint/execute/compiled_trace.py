@@ -15,13 +15,18 @@ from adjoint.execute.executor import Task
 from adjoint.execute.reference import Schedule
 from adjoint.ops.linear import alias
 
-__all__ = ['Probe', 'traced']
+__all__ = ['Probe', 'is_function', 'traced']
 
 # A node that makes more calls than this, such as a loop, is run as it is: written out, it would be too long.
 _MOST_CALLS = 200
 
 # While one thread traces, torch has methods of classes replaced, for all threads.
 _tracing = RLock()
+
+
+def is_function(node: Node) -> bool:
+    """Whether a node is a function of its operands and no more, and may be run more often than asked."""
+    return node.op.shareable or node.op is alias
 
 
 class _TooLong(Exception):
@@ -64,7 +69,7 @@ class Probe:
 
     def value(self, node: Node, operands: Sequence[Any]) -> Any:
         """Return the value of a node without its data; ``None`` where it cannot be written."""
-        if not node.op.shareable and node.op is not alias:
+        if not is_function(node):
             return None
         try:
             with _tracing, torch.no_grad(), self.mode, _Counted():

@@ -18,15 +18,18 @@ import pickle
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TextIO, cast
 
 import torch
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
 from torch._inductor.codecache import CppPythonBindingsCodeCache, PyCodeCache
+from torch._inductor.codegen.common import KernelTemplate
 from torch._inductor.compile_fx import (
     _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
 )
@@ -51,6 +54,26 @@ _PREFIXES_ASIDE = (
     'async_compile.', 'del async_compile', "if __name__ == '__main__'", 'recursively_apply_fns =',
 )  # fmt: skip
 
+_NONE: Mapping[Any, Callable[..., Any]] = MappingProxyType({})
+
+_ALONE = {'cpp.threads': 1}
+_TEMPLATES = {'max_autotune_gemm': True, 'max_autotune_gemm_backends': 'CPP'}
+
+
+def _mm(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.bmm(a[None], b[None])[0]
+
+
+def _addmm(
+    c: torch.Tensor, a: torch.Tensor, b: torch.Tensor, *, beta: float = 1, alpha: float = 1
+) -> torch.Tensor:
+    product = _mm(a, b) if alpha == 1 else _mm(a, b) * alpha
+    return product if beta == 0 else product + (c if beta == 1 else c * beta)
+
+
+# The template for two matrices wants one that never changes; that for batches does not.
+_AS_BATCHES = MappingProxyType({torch.ops.aten.mm.default: _mm, torch.ops.aten.addmm.default: _addmm})
+
 
 def main(given: TextIO, answers: TextIO) -> None:
     """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
@@ -69,7 +92,8 @@ def compile_into(program: Path, folder: Path) -> None:
     """Compile a pickled program, and write what it takes to run it."""
     asked: dict[str, Any] = pickle.loads(program.read_bytes())  # noqa: S301 written by who started this process
     torch.set_num_threads(asked['threads'])
-    found = compiled(asked['module'], asked['layouts'], asked['options'])
+    make = small if asked['is_small'] else compiled
+    found = make(asked['module'], asked['layouts'], asked['options'])
     path = Path(PyCodeCache.write(found.source_code)[1])
     module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
     light = lightened(found.source_code, module)
@@ -85,8 +109,39 @@ def compile_into(program: Path, folder: Path) -> None:
     (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
 
 
-def compiled(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
-    """Return what Inductor makes of a program for tensors of these layouts."""
+def small(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
+    """Return what Inductor makes of a program that does little at a time.
+
+    It has one thread: to bring others in takes longer than what they would do. Products of matrices become
+    code, too, together with what is done to each entry of theirs, where there are templates for them; a
+    library takes as long to be called as to multiply.
+    """
+    options = options | _ALONE
+    try:
+        return compiled(module, layouts, options | _TEMPLATES, _AS_BATCHES)
+    except Exception:  # noqa: BLE001 of other types or layouts, there are none
+        return compiled(module, layouts, options)
+
+
+def compiled(
+    module: GraphModule,
+    layouts: Sequence[tuple[Any, ...]],
+    options: dict[str, Any],
+    decompositions: Mapping[Any, Callable[..., Any]] = _NONE,
+) -> Any:
+    """Return what Inductor makes of a program for tensors of these layouts.
+
+    Parameters
+    ----------
+    module : GraphModule
+        The program.
+    layouts : sequence of tuple
+        Shape, strides, dtype and device of each tensor.
+    options : dict of str to object
+        Inductor's.
+    decompositions : mapping
+        What is written otherwise, beside what Inductor always does.
+    """
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     with torch.no_grad(), config.patch(options):
         with mode:
@@ -94,7 +149,8 @@ def compiled(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: d
                 torch.empty_strided(shape, strides, dtype=dtype, device=device)
                 for shape, strides, dtype, device in layouts
             ]
-            traced = make_fx(module, decomposition_table=select_decomp_table())(*inputs)
+            table = {**select_decomp_table(), **decompositions}
+            traced = make_fx(module, decomposition_table=table)(*inputs)
         with tracing(TracingContext(mode)):
             traced = joint_passes(traced)
             output = traced.graph.find_nodes(op='output')[0]
@@ -149,6 +205,12 @@ def guard_kernels() -> None:
         return plain(argtypes, guarded(main_code), *args, **kwargs)
 
     CppPythonBindingsCodeCache.load_pybinding_async = load  # in this process only
+
+
+def remember_templates() -> None:
+    """Have every template parsed once: each product of matrices asks for all of them."""
+    name = '_template_from_string'
+    setattr(KernelTemplate, name, staticmethod(cache(getattr(KernelTemplate, name))))  # in this process only
 
 
 def lightened(source: str, module: ModuleType) -> tuple[str, dict[str, str]] | None:
@@ -220,4 +282,6 @@ if __name__ == '__main__':
     if len(sys.argv) > 1:
         os.nice(int(sys.argv[1]))
     guard_kernels()
+    with suppress(AttributeError):  # it is for speed only
+        remember_templates()
     main(_given, _answers)

@@ -25,6 +25,7 @@ from adjoint.ops.scatter import masked_select
 from adjoint.train.rules import Adam
 from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
+from tests.execute.test_compiled_steps import network
 from tests.execute.user_ops import echo, window
 
 pytestmark = pytest.mark.skipif(
@@ -235,6 +236,29 @@ def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Serv
     assert len(list(tmp_path.iterdir())) in {1, 2}  # the body, and the condition if it is not too small
 
 
+def test_loop_is_compiled_several_steps_at_once(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is around the loops is kept: it is compiled elsewhere. Fewer steps than usual compile faster.
+    compiled = Compiled(service=service, store=Store(tmp_path), fewest_nodes=1000)
+    monkeypatch.setattr('adjoint.execute.compiled_steps._MOST_STEPS', 2)
+    nodes, values = network(torch.float32)
+    wanted = ad.Evaluator(nodes, executor='reference').run(values)
+    evaluator = ad.Evaluator(nodes, executor=compiled, optimize='fast')
+    for _ in range(2):
+        torch.testing.assert_close(evaluator.run(values), wanted, rtol=1e-4, atol=1e-6)
+    made = [(folder / 'program.py').read_text() for folder in tmp_path.iterdir()]
+    assert len(made) == 2  # the loop, and that of its derivative
+    assert not any('extern_kernels' in text for text in made)  # its products are code of its own
+    # The next process takes what there is, and needs no compiler.
+    ended = Service()
+    ended.close()
+    again = Compiled(service=ended, store=Store(tmp_path), fewest_nodes=1000)
+    found = ad.Evaluator(nodes, executor=again, optimize='fast').run(values)
+    for own, other in zip(found, evaluator.run(values), strict=True):
+        assert same(own, other)
+
+
 def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:
     x = ad.Variable('x')
     y = x
@@ -277,7 +301,7 @@ def test_training_step_is_one_program(compiled: Compiled) -> None:
 def test_threads_that_trace_at_once_trace_all(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def loaded(module: torch.fx.GraphModule, *_: object) -> None:
+    def loaded(module: torch.fx.GraphModule, *_: object, **__: object) -> None:
         asked.append(len(module.graph.nodes))
         msg = 'not now'
         raise CompilerError(msg)
