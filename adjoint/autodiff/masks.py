@@ -14,7 +14,7 @@ from adjoint.autodiff.hazards import is_entrywise
 from adjoint.autodiff.pullback import pullback
 from adjoint.autodiff.zeros import Masked, Vector, Zeros
 from adjoint.core.node import Node
-from adjoint.ops.attention import Attention, AttentionDerivative
+from adjoint.ops.attention import Attention
 from adjoint.ops.contraction import Multilinear
 from adjoint.ops.convolution import Convolution
 from adjoint.ops.creation import zeros_like
@@ -30,7 +30,7 @@ __all__ = ['Cotangents']
 
 
 # What multiplies operands with each other: an entry that no value needs may still meet a zero.
-_PRODUCTS = (Multilinear, Convolution, Attention, AttentionDerivative)
+_PRODUCTS = (Multilinear, Convolution, Attention)
 
 
 class Cotangents(Zeros):

@@ -90,9 +90,22 @@ def tensors_in(values: Sequence[Any]) -> list[torch.Tensor]:
     return found
 
 
+_aten: Any = torch.ops.aten
+
+# Kernels for a CPU, which the formulas do not know, with those that compute the same.
+_COUNTED_AS: Mapping[str, Any] = MappingProxyType(
+    {
+        f'_scaled_dot_product_flash_attention_for_cpu{way}': getattr(
+            _aten, f'_scaled_dot_product_flash_attention{way}'
+        )
+        for way in ('', '_backward')
+    }
+)
+
+
 def flops_of(call: Call) -> int:
     """Return the floating-point operations of a call."""
-    formula = flop_registry.get(call.kernel.overloadpacket)
+    formula = flop_registry.get(_COUNTED_AS.get(call.name, call.kernel.overloadpacket))
     if formula is not None:
         return int(formula(*call.args, **call.kwargs, out_val=call.value))
     name, given = call.name, call.given
@@ -204,34 +217,22 @@ def _convolution_backward(call: Call) -> int:
 def _attention(call: Call) -> int:
     """Each thread keeps a block of scores, a block of the value, and two rows of sums."""
     query, key = call.given[:2]
-    rows, columns = _block_of_scores(query, key)
-    rest = (2 + query.shape[-1]) * _computed_in(query)
-    return rows * (columns * _of_score(query) + rest) * torch.get_num_threads()
+    rows, columns = _block(query, key)
+    return 4 * rows * (columns + 2 + query.shape[-1]) * torch.get_num_threads()
 
 
 def _attention_backward(call: Call) -> int:
-    """Each thread keeps two blocks of scores; there is a row of sums, and the cotangent with its heads last."""
+    """Each thread keeps a block of the weights and of their cotangents; there is a copy of the cotangent."""
     ct, query, key = call.given[:3]
-    rows, columns = _block_of_scores(query, key)
-    blocks = 2 * rows * columns * _of_score(query) * torch.get_num_threads()
-    copy = 0 if ct.transpose(1, 2).is_contiguous() else query.nbytes
-    return blocks + rows * _computed_in(query) + copy
+    rows, columns = _block(query, key)
+    return ct.nbytes + ct.element_size() * rows * (2 * columns * torch.get_num_threads() + 1)
 
 
-def _of_score(x: torch.Tensor) -> int:
-    """Return the bytes of a score: in half precision it is there once more, to be multiplied."""
-    size = _computed_in(x)
-    return size + x.element_size() if x.element_size() < size else size
-
-
-def _block_of_scores(query: torch.Tensor, key: torch.Tensor) -> tuple[int, int]:
+def _block(query: torch.Tensor, key: torch.Tensor) -> tuple[int, int]:
+    """Return of how many queries and keys a thread computes the scores at once."""
     longest = query.shape[-2]
     rows = 256 if longest >= 768 else 64 if longest >= 192 else 32  # noqa: PLR2004 the kernel's
     return rows, min(512, key.shape[-2])
-
-
-def _computed_in(x: torch.Tensor) -> int:
-    return max(4, x.element_size())
 
 
 def _times(factor: int) -> Callable[[Call], int]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -11,28 +10,24 @@ import torch.nn.functional as F  # noqa: N812 torch's usual name
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
-from adjoint.core.order import topological_sort
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.activation import safe_softmax
+from adjoint.ops.composed import Composed
 from adjoint.ops.contraction import matmul
-from adjoint.ops.creation import Creation, Variable
+from adjoint.ops.creation import Creation
 from adjoint.ops.linear import Linear, expand_like, sum_to_like
 from adjoint.ops.masks import any_like
 from adjoint.ops.random import dropout_mask
-from adjoint.ops.reduction import any_, reduction_attrs, sum_
-from adjoint.ops.several import items, slots
+from adjoint.ops.reduction import any_, logsumexp, reduction_attrs
+from adjoint.ops.several import items
 from adjoint.ops.shape import transpose
 
 __all__ = [
-    'Attention', 'AttentionDerivative', 'CausalBias', 'GatheredHeads', 'MaskBias', 'OverRootWidth',
-    'RepeatedHeads', 'attention', 'attention_derivative', 'attention_scores', 'attention_weights',
-    'by_kernels', 'causal_bias', 'gathered_heads', 'has_kernels', 'mask_bias', 'over_root_width',
-    'repeated_heads',
+    'Attention', 'AttentionPullback', 'AttentionWithLogsumexp', 'CausalBias', 'GatheredHeads', 'MaskBias',
+    'OverRootWidth', 'RepeatedHeads', 'attention', 'attention_pullback', 'attention_scores',
+    'attention_weights', 'attention_with_logsumexp', 'causal_bias', 'fits_kernel', 'gathered_heads',
+    'mask_bias', 'over_root_width', 'repeated_heads',
 ]  # fmt: skip
-
-
-# Scores of one head from which on the kernels of the processor are faster than products and a softmax: at a
-# width of 64 they take 0.8 of the time for this many, a third for 64 times as many (decision 21).
-_LONG = 2**16
 
 
 class OverRootWidth(Linear):
@@ -57,6 +52,12 @@ class CausalBias(Creation):
         return blank.triu(1)
 
 
+def _as_bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    if mask.dtype != torch.bool:
+        return mask.to(like.dtype)
+    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)
+
+
 class MaskBias(Linear):
     """A mask as what is added to scores: a boolean one as 0 and ``-inf``, in the dtype of ``like``."""
 
@@ -64,9 +65,7 @@ class MaskBias(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, like = input_values
-        if mask.dtype != torch.bool:
-            return mask.to(like.dtype)
-        return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)
+        return _as_bias(mask, like)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         mask, _ = node.inputs
@@ -108,6 +107,9 @@ class GatheredHeads(Linear):
         a, _ = node.inputs
         return repeated_heads(ct, a), None
 
+
+# Examples, heads, places and widths: what the kernel takes.
+_RANK = 4
 
 over_root_width = OverRootWidth()
 causal_bias = CausalBias()
@@ -226,150 +228,163 @@ class Attention(Op):
         return query, key, value
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        """Return the pullback through the product, the softmax and the scores, all computed again."""
+        """Return the pullback, of an added mask that of the scores."""
         query, key, value = self._heads(node)
-        mask = node.inputs[3] if len(node.inputs) > 3 else None  # noqa: PLR2004 the fourth operand
+        mask = node.inputs[3:]
         attrs = {name: node.attrs[name] for name in ('is_causal', 'scale')}
-        by_scores: Node | None = None
-        if mask is None:
-            cts = list(items(Node([query, key, value, output_grad], attention_derivative, attrs)))
-        else:
-            weights = attention_weights(query, key, mask, **attrs)
-            *cts, by_scores = _pulled_back(weights, query, key, value, output_grad, attrs['scale'])
+        whole = Node([query, key, value, output_grad, *mask], attention_pullback, attrs)
+        cts = list(items(whole))
         if node.attrs['enable_gqa']:
             cts[1:] = [gathered_heads(ct, x) for ct, x in zip(cts[1:], node.inputs[1:3], strict=True)]
         found: list[Node | None] = [sum_to_like(ct, x) for ct, x in zip(cts, node.inputs[:3], strict=True)]
-        return found if by_scores is None or mask is None else [*found, sum_to_like(by_scores, mask)]
+        return found if not mask else [*found, sum_to_like(attention_pullback.by_scores(whole), mask[0])]
 
 
-def _scaled(a: Node, scale: float | None) -> Node:
-    """Return what scores are linear in, scaled as they are."""
-    return over_root_width(a) if scale is None else a * scale
+class AttentionPullback(Composed):
+    """The cotangents of queries, keys and values of ``attention``, from that of its value.
 
-
-def _through_softmax(weights: Node, ct: Node) -> Node:
-    """Return the pullback of a cotangent, which is the pushforward of a tangent too."""
-    (by_scores,) = weights.op.gradient(weights, ct)
-    assert by_scores is not None  # noqa: S101 softmax gives one
-    return by_scores
-
-
-def _pulled_back(
-    weights: Node, query: Node, key: Node, value: Node, ct: Node, scale: float | None
-) -> tuple[Node, Node, Node, Node]:
-    """Return the cotangents of queries, keys, values and scores, with all axes that were broadcast."""
-    by_scores = _through_softmax(weights, matmul(ct, transpose(value, -2, -1)))
-    by_value = matmul(transpose(weights, -2, -1), ct)
-    by_query = matmul(by_scores, key)
-    by_key = matmul(transpose(by_scores, -2, -1), query)
-    return _scaled(by_query, scale), _scaled(by_key, scale), by_value, by_scores
-
-
-class AttentionDerivative(Op):
-    """The cotangents of queries, keys and values of ``attention`` without a mask, for one of its value.
-
-    They have all axes that are broadcast. Torch's kernels for them keep no weights of all keys for all
-    queries. Where they are not worth it (:func:`has_kernels`) the product, the softmax and the scores are
-    computed again, and a plan writes these out (:meth:`written_out`).
+    Its operands are the queries, the keys, the values, the cotangent and, where there is one, the mask. Those
+    of ``attention_with_logsumexp`` may follow: they are then not computed again.
     """
 
+    axes = ()
     outputs = 3
     vectorises = False
-
-    name = 'attention_derivative'
-
-    @staticmethod
-    def written_out(node: Node) -> tuple[Node, Node, Node]:
-        """Return the cotangents by smaller ops."""
-        query, key, value, ct = node.inputs
-        weights = attention_weights(query, key, None, node.attrs['is_causal'], node.attrs['scale'])
-        return _pulled_back(weights, query, key, value, ct, node.attrs['scale'])[:3]
+    name = 'attention_pullback'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
-        query, key, *_ = input_values
-        if has_kernels(query.device, query.shape[-2], key.shape[-2]):
-            return by_kernels(input_values, is_causal, scale)
-        inputs, outputs = _template(is_causal, scale)
-        values: dict[Node, Any] = dict(zip(inputs, input_values, strict=True))
-        for each in topological_sort(outputs, behind=inputs):
-            if each not in values:
-                values[each] = each.op.compute(each, [values[x] for x in each.inputs])
-        return tuple(values[y] for y in outputs)
+        query, key, value, ct, *more = input_values
+        mask = more[0] if len(more) % 2 else None
+        if query.is_cuda and not _is_recorded(*input_values):
+            return _by_torch(node, [query, key, value], ct, mask)
+        if not _is_for_kernel(query, key, value, mask) or ct.shape != query.shape or _is_recorded(ct):
+            return tuple(self.by_parts(node, input_values))
+        bias = None if mask is None else _as_bias(mask, query)
+        whole = more[-2:] if len(more) > 1 else _with_logsumexp(node, query, key, value, bias)
+        ct = ct if ct.stride(-1) == 1 else ct.contiguous()
+        attrs = node.attrs
+        return _flash_backward(
+            ct, query, key, value, *whole, 0.0, attrs['is_causal'], attn_mask=bias, scale=attrs['scale']
+        )
 
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        """Return the cotangents of what the pushforward of attention along those of the value's is."""
-        query, key, value, ct = node.inputs
-        along_query, along_key, along_value = slots(output_grad)
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Infer those of the operands where no axis is broadcast, else as any op."""
+        given = input_types[:4]
+        fronts = {None if t.shape is None else t.shape[:-2] for t in given}
+        is_plain = len(fronts) == len({t.dtype for t in given}) == 1 and None not in fronts
+        return TensorType(items=tuple(given[:3])) if is_plain else super().infer(node, input_types)
+
+    def written(self, node: Node) -> Sequence[Node]:
+        query, key, _, ct = node.inputs[:4]
         scale = node.attrs['scale']
-        weights = attention_weights(query, key, None, node.attrs['is_causal'], scale)
-        by_weights = matmul(ct, transpose(value, -2, -1))
-        by_scores = _through_softmax(weights, by_weights)
-        pushed: list[Node] = []  # terms of the tangent of the value
-        by_query: list[Node] = []
-        by_key: list[Node] = []
-        by_value: Node | None = None
-        through: list[Node] = []  # terms of the cotangent of the weights
-        tangents: list[Node] = []  # of the scores
-        if along_query is not None:
-            tangents.append(matmul(_scaled(along_query, scale), transpose(key, -2, -1)))
-            by_key.append(matmul(transpose(by_scores, -2, -1), _scaled(along_query, scale)))
-        if along_key is not None:
-            tangents.append(matmul(_scaled(query, scale), transpose(along_key, -2, -1)))
-            by_query.append(_scaled(matmul(by_scores, along_key), scale))
-        if tangents:
-            tangent = _total(tangents)
-            moved = _through_softmax(weights, tangent)
-            pushed.append(matmul(moved, value))
-            by_value = matmul(transpose(moved, -2, -1), ct)
-            means = [sum_(weights * x, -1, keepdim=True) for x in (tangent, by_weights)]
-            through.append(by_weights * (tangent - means[0]) - tangent * means[1])
-        if along_value is not None:
-            pushed.append(matmul(weights, along_value))
-            through.append(matmul(ct, transpose(along_value, -2, -1)))
-        both = _through_softmax(weights, _total(through))
-        by_query.append(_scaled(matmul(both, key), scale))
-        by_key.append(_scaled(matmul(transpose(both, -2, -1), query), scale))
-        found = [_total(by_query), _total(by_key), by_value, _total(pushed)]
-        return [None if c is None else sum_to_like(c, x) for c, x in zip(found, node.inputs, strict=True)]
+        weights, by_scores = self._weights(node), self.by_scores(node)
+        by_query, by_key = matmul(by_scores, key), matmul(transpose(by_scores, -2, -1), query)
+        scaled = [over_root_width(by) if scale is None else by * scale for by in (by_query, by_key)]
+        return [*scaled, matmul(transpose(weights, -2, -1), ct)]
+
+    def by_scores(self, node: Node) -> Node:
+        """Return the cotangent of the scores."""
+        _, _, value, ct = node.inputs[:4]
+        weights = self._weights(node)
+        (found,) = weights.op.gradient(weights, matmul(ct, transpose(value, -2, -1)))
+        assert found is not None  # noqa: S101 softmax gives one
+        return found
+
+    @staticmethod
+    def _weights(node: Node) -> Node:
+        query, key, _, _, *more = node.inputs
+        mask = more[0] if len(more) % 2 else None
+        return attention_weights(query, key, mask, node.attrs['is_causal'], node.attrs['scale'])
 
 
-def _total(terms: Sequence[Node]) -> Node:
-    first, *others = terms
-    for term in others:
-        first = first + term
-    return first
+class AttentionWithLogsumexp(Composed):
+    """The value of ``attention``, and the logarithms of the sums of the exponentials of the scores."""
 
+    axes = ()
+    outputs = 2
+    vectorises = False
+    name = 'attention_with_logsumexp'
 
-@lru_cache(maxsize=16)
-def _template(is_causal: bool, scale: float | None) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    """Return the derivative by smaller ops, on variables."""
-    inputs = tuple(Variable(name) for name in ('query', 'key', 'value', 'ct'))
-    node = Node(inputs, attention_derivative, {'is_causal': is_causal, 'scale': scale})
-    return inputs, attention_derivative.written_out(node)
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        query, key, value, *mask = input_values
+        if not _is_for_kernel(query, key, value, *mask):
+            return tuple(self.by_parts(node, input_values))
+        return _with_logsumexp(node, query, key, value, _as_bias(mask[0], query) if mask else None)
 
-
-def has_kernels(device: torch.device | None, queries: int, keys: int) -> bool:
-    """Whether torch's kernels compute the derivative faster: on a GPU, and for long sequences."""
-    if device is None or device.type == 'cpu':
-        return queries * keys >= _LONG
-    return device.type == 'cuda'
-
-
-def by_kernels(
-    values: Sequence[torch.Tensor], is_causal: bool, scale: float | None
-) -> tuple[torch.Tensor, ...]:
-    """Return the cotangents as torch's own derivative gives them."""
-    *operands, ct = values
-    batch = torch.broadcast_shapes(*(x.shape[:-2] for x in operands))
-    given = [x.expand(*batch, *x.shape[-2:]) for x in operands]
-
-    def value(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=is_causal, scale=scale)
-
-    pullback: Any = torch.func.vjp(value, *given)[1]
-    return pullback(ct.expand(*batch, *ct.shape[-2:]))
+    def written(self, node: Node) -> Sequence[Node]:
+        query, key, value, *mask = node.inputs
+        is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+        bias = mask[0] if mask else None
+        scores = attention_scores(query, key, bias, is_causal, scale)
+        return [attention(query, key, value, bias, is_causal, scale), logsumexp(scores, -1)]
 
 
 attention = Attention()
-attention_derivative = AttentionDerivative()
+attention_pullback = AttentionPullback()
+attention_with_logsumexp = AttentionWithLogsumexp()
+
+_aten: Any = torch.ops.aten
+_flash: Any = _aten._scaled_dot_product_flash_attention_for_cpu.default  # noqa: SLF001 ops of ATen
+_flash_backward: Any = _aten._scaled_dot_product_flash_attention_for_cpu_backward.default  # noqa: SLF001
+
+
+def _with_logsumexp(
+    node: Node, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    attrs = node.attrs
+    return _flash(query, key, value, 0.0, attrs['is_causal'], attn_mask=bias, scale=attrs['scale'])
+
+
+def _by_torch(
+    node: Node, operands: Sequence[torch.Tensor], ct: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    """Return the cotangents by the kernels that torch chooses for a GPU, with all axes that are broadcast."""
+    front = torch.broadcast_shapes(*(x.shape[:-2] for x in operands), ct.shape[:-2])
+    *given, ct = (x.expand(*front, *x.shape[-2:]) for x in (*operands, ct))
+    is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+
+    def value(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
+
+    pullback: Any = torch.func.vjp(value, *given)[1]
+    return pullback(ct)
+
+
+def _is_recorded(*values: torch.Tensor) -> bool:
+    """Whether torch's autograd records; the kernel for the pullback has no derivative."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in values)
+
+
+def _is_for_kernel(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> bool:
+    """Whether ``scaled_dot_product_attention`` takes the kernel for a CPU that keeps no scores."""
+    given = (query, key, value)
+    every = given if mask is None else (*given, mask)
+    is_taken = (
+        torch.backends.cuda.flash_sdp_enabled()  # of all devices
+        and all(x.device.type == 'cpu' and x.stride(-1) == 1 for x in given)
+        and not _is_recorded(*every)
+    )
+    return is_taken and fits_kernel([tuple(x.shape) for x in every], [x.dtype for x in every])
+
+
+def fits_kernel(shapes: Sequence[tuple[int, ...]], dtypes: Sequence[torch.dtype]) -> bool:
+    """Return whether torch has a kernel that keeps no scores for a CPU.
+
+    Parameters
+    ----------
+    shapes, dtypes : sequence
+        Of queries, keys and values, and of a mask where there is one.
+    """
+    query, key, value, *masks = shapes
+    dtype, *others = dtypes
+    is_dense = len(query) == _RANK and dtype in {torch.float32, torch.float64} and 0 not in (*query, *key)
+    if not is_dense or {*others[:2]} != {dtype} or key != value or key != (*query[:2], *key[2:3], query[3]):
+        return False
+    if not masks:
+        return True
+    (mask,) = masks
+    wanted = (*query[:3], key[2])[-len(mask) :]
+    is_broadcast = len(mask) in {2, _RANK} and all(a in {1, b} for a, b in zip(mask, wanted, strict=True))
+    return is_broadcast and others[2] in {dtype, torch.bool}

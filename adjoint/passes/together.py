@@ -1,13 +1,15 @@
 """Values that one kernel computes together."""
 
+from collections.abc import Sequence
+
 import torch
 
 from adjoint.core.node import Node
-from adjoint.ops.attention import attention_derivative, has_kernels
+from adjoint.ops.attention import attention, attention_pullback, attention_with_logsumexp, fits_kernel
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
 from adjoint.ops.normalise import layernorm, layernorm_derivative, layernorm_with_statistics
 from adjoint.ops.several import item, items
-from adjoint.passes.facts import dtype_of, is_real
+from adjoint.passes.facts import dtype_of, is_real, shape_of
 from adjoint.passes.rewrite import BITWISE, Family, rewrite
 
 __all__ = ['TOGETHER']
@@ -61,23 +63,74 @@ def derivative_with_statistics(y: Node) -> Node | None:
     return Node([*y.inputs, *statistics], layernorm_derivative, y.attrs)
 
 
-@rewrite(item, exactness=BITWISE, examples=['attention(x, x, y).op.gradient(attention(x, x, y), y)[0]'])
-def attention_without_kernels(y: Node) -> Node | None:
-    """The derivative of attention is written out where the kernels for it are not faster."""
+def _fits(given: Sequence[Node]) -> bool | None:
+    """Return whether there is a kernel for an attention; ``None`` where types leave it open."""
+    shapes: list[tuple[int, ...]] = []
+    dtypes: list[torch.dtype] = []
+    for x in given:
+        shape, dtype = shape_of(x), dtype_of(x)
+        if shape is None or dtype is None:
+            return None
+        shapes.append(shape)
+        dtypes.append(dtype)
+    devices = {x.type.device for x in given if x.type is not None}
+    return all(d is None or d.type == 'cpu' for d in devices) and fits_kernel(shapes, dtypes)
+
+
+@rewrite(
+    attention,
+    exactness=BITWISE,
+    examples=['attention(heads, heads, heads)', 'attention(heads, heads, heads, bias, scale=0.5)'],
+)
+def attention_and_logsumexp(y: Node) -> Node | None:
+    """Attention has the logarithms of its sums of exponentials too, for its derivative."""
+    if y.attrs['enable_gqa'] or not _fits(y.inputs):
+        return None
+    return item(Node(y.inputs, attention_with_logsumexp, _attrs(y)), 0)
+
+
+def _attrs(y: Node) -> dict[str, object]:
+    return {name: y.attrs[name] for name in ('is_causal', 'scale')}
+
+
+def _given(whole: Node) -> list[Node]:
+    """Return the queries, keys, values and mask that a pullback is of."""
+    mask = whole.inputs[4:5] if len(whole.inputs) % 2 else ()
+    return [*whole.inputs[:3], *mask]
+
+
+@rewrite(
+    item,
+    exactness=BITWISE,
+    examples=[
+        'attention.gradient(attention(heads, heads, heads), heads)[0]',
+        'attention.gradient(attention(heads, heads, heads, bias, False, 0.5), heads)[1]',
+        'attention.gradient(attention(heads, heads, heads, None, True), heads)[1]',
+        'attention.gradient(attention(batch, batch, batch), batch)[2]',
+    ],
+)
+def pullback_of_attention(y: Node) -> Node | None:
+    """The derivative of attention takes what its value is made with; without a kernel it is written out."""
     (whole,) = y.inputs
-    if whole.op is not attention_derivative:
+    if whole.op is not attention_pullback or len(whole.inputs) > 5:  # noqa: PLR2004 with a mask
         return None
-    query, key = (x.type for x in whole.inputs[:2])
-    if query is None or key is None or query.shape is None or key.shape is None:
+    given, position = _given(whole), int(y.attrs['position'])
+    if any(x.type is not None and x.type.device is not None and x.type.device.type == 'cuda' for x in given):
+        return None  # torch chooses a kernel there
+    fits = _fits(given)
+    if fits is None:
         return None
-    queries, keys = query.shape[-2], key.shape[-2]
-    if not (isinstance(queries, int) and isinstance(keys, int)) or has_kernels(query.device, queries, keys):
-        return None
-    return attention_derivative.written_out(whole)[y.attrs['position']]
+    if not fits:
+        return attention_pullback.written(whole)[position]
+    found = items(Node(given, attention_with_logsumexp, whole.attrs))
+    return item(Node([*whole.inputs, *found], attention_pullback, whole.attrs), position)
 
 
 TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
-    (maximum_with_position, norm_with_statistics, derivative_with_statistics, attention_without_kernels),
-)
+    (
+        maximum_with_position, norm_with_statistics, derivative_with_statistics, attention_and_logsumexp,
+        pullback_of_attention,
+    ),
+)  # fmt: skip
