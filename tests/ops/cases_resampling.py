@@ -58,7 +58,7 @@ SIZES: dict[str, Case] = {
             sample(X, 'bicubic', (4, 6), None, True),
             sample(X, 'bilinear_aa', (2, 3)),
             sample(X, 'bicubic_aa', (2, 5), None, True),
-            sample(X, 'lanczos_aa', (2, 5)),
+            *LANCZOS,
         ],
         _resampled,
         refusals=[
@@ -221,5 +221,8 @@ MOVED: dict[str, Case] = {
         lambda x, _: x,
     ),
 }
+
+# Torch has it from 2.12 on.
+LANCZOS = [sample(X, 'lanczos_aa', (2, 5))] if hasattr(torch.ops.aten, '_upsample_lanczos2d_aa') else []
 
 CASES = SIZES | AFFINE | GRID | MOVED
