@@ -14,6 +14,8 @@ LINE = spread(2, 1, 4)
 X = spread(1, 2, 3, 4)
 BLOCK = spread(1, 1, 2, 3, 2)
 
+# Torch has it from 2.12 on.
+LANCZOS = [sample(X, 'lanczos_aa', (2, 5))] if hasattr(torch.ops.aten, '_upsample_lanczos2d_aa') else []
 _NAMES = {'nearest': ['nearest'] * 3, 'nearest-exact': ['nearest-exact'] * 3}
 _NAMES |= {'linear': ['linear', 'bilinear', 'trilinear'], 'bicubic': ['', 'bicubic', '']}
 
