@@ -7,6 +7,7 @@ followed here step by step.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -32,7 +33,7 @@ def reduction_on_gpu(x: torch.Tensor, kept: Sequence[int], computed_in: int) -> 
     """
     if x.numel() == 0 or not torch.cuda.is_available():
         return 0
-    gpu = torch.cuda.get_device_properties(x.device)
+    gpu: Any = torch.cuda.get_device_properties(x.device)
     axes = [(x.stride(i), x.shape[i], i in kept) for i in range(x.ndim) if x.shape[i] > 1]
     inner = sorted(axis[:2] for axis in axes if not axis[2])
     outer = sorted(axis[:2] for axis in axes if axis[2])
@@ -56,7 +57,9 @@ def reduction_on_gpu(x: torch.Tensor, kept: Sequence[int], computed_in: int) -> 
         return 0
     step_in *= block_height
     values, grid = -(-inputs // step_in), -(-(outputs // vector) // step_out)
-    target = gpu.multi_processor_count * (gpu.max_threads_per_multi_processor // (block_width * block_height))
+    target: int = gpu.multi_processor_count * (
+        gpu.max_threads_per_multi_processor // (block_width * block_height)
+    )
     if values < _MOST_VALUES or grid > target:
         return 0
     shares = max(min(-(-target // grid), -(-values // _FEWEST_VALUES)), -(-values // _MOST_VALUES))

@@ -112,7 +112,7 @@ def _kernel(node: Node, x: torch.Tensor, suffix: str = '') -> Callable[..., torc
         raise RuntimeError(msg)
     name = known[x.ndim - 2] + suffix
     if not hasattr(torch.ops.aten, name):
-        msg = f'interpolate with mode {mode!r} needs a later torch than {torch.__version__}, which has no kernel'
+        msg = f'torch {torch.__version__} has no kernel for interpolate by {mode}: use a later version'
         raise NotImplementedError(msg)
     return getattr(torch.ops.aten, name).default
 
