@@ -202,8 +202,8 @@ def test_what_a_sum_takes_inside_is_told(shape: tuple[int, ...], dim: Any, dtype
     for _ in range(3):
         evaluator.run({x: value})
     measured = measured_peak(lambda: evaluator.run({x: value}), 'cuda')
-    # The result, and how far the blocks of threads are, take whole multiples of 512 bytes.
-    assert abs(evaluator.memory({x: value}).peak_bytes - measured) <= 4 * 512 + measured // 100
+    # How far the blocks of threads are is a number for each.
+    assert abs(evaluator.memory({x: value}).peak_bytes - measured) <= 1024 + measured // 100
 
 
 def test_a_memory_budget_is_kept() -> None:

@@ -27,6 +27,9 @@ DIRECTIONS = ('eigh/vectors', 'svd/vectors', 'qr/directions', 'eig/vectors')
 # Here the kernels of torch for a GPU compute in single precision what they give in double.
 SINGLE = {'hardswish': 1e-6, 'logspace': 1e-6}
 
+# What adds to a place in any order, as kernels of torch for a GPU do, without saying so.
+UNORDERED = {'interpolate', 'interpolate_backward', 'grid_sampler', 'grid_sampler/orders'}
+
 # Relative to the largest entry: what the kernels of two devices may differ by.
 TOLERANCES = {
     torch.float64: 1e-9, torch.complex128: 1e-9, torch.float32: 2e-4, torch.complex64: 2e-4,
@@ -121,7 +124,7 @@ def test_every_executor_gives_the_bits_of_the_reference(name: str) -> None:
                 runs = {key: [each.run(values) for _ in range(3)] for key, each in evaluators.items()}
         first, *others = runs['reference']
         is_repeated = all(same(a, b) for other in others for a, b in zip(other, first, strict=True))
-        agrees = same if is_repeated else close
+        agrees = same if is_repeated and name not in UNORDERED else close
         for key, results in runs.items():
             for run in results:
                 for node, found, theirs in zip(nodes, run, first, strict=True):
