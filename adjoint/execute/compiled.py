@@ -95,6 +95,9 @@ class Compiled:
         self, task: Task, made: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
     ) -> tuple[Program, list[torch.Tensor]]:
         """Compile what can be compiled of a task, given with types and without."""
+        if self.store.is_empty:
+            # A process will be needed, and takes seconds to start.
+            self.service.start()
         division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)
         pieces = [self._piece(part, division, made.level) for part in division.parts()]
         results = with_copies([division.values[node] for node in made.outputs], made.copied)

@@ -12,6 +12,8 @@ that who loads it need not import Inductor. Else it stays as it is, and ``parts.
 """
 
 import ast
+import contextlib
+import gc
 import json
 import os
 import pickle
@@ -22,8 +24,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType, ModuleType
 from typing import Any, TextIO, cast
+
+# ruff: noqa: E402 what is imported makes many objects, and hardly any garbage
+gc.disable()
 
 import torch
 from torch._guards import TracingContext, tracing
@@ -34,7 +40,9 @@ from torch._inductor.compile_fx import (
     _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
 )
 from torch._inductor.compile_fx import compile_fx_inner
+from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.exc import CppCompileError
 from torch._inductor.select_algorithm import extern_kernels
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
@@ -44,6 +52,9 @@ __all__ = ['main']
 
 # What a program that keeps nothing of Inductor's loading may import.
 _LIGHT = frozenset({'torch', 'math', 'random', 'os', 'tempfile', 'ctypes', 'cmath'})
+
+# What the environment says of whether vectors can be compiled.
+_TOLD = config.cpp.vec_isa_ok
 
 # Names for what is only there when Inductor is imported.
 _INDUCTORS = frozenset({'async_compile', 'inductor_ops', 'alloc_from_pool'})
@@ -79,6 +90,7 @@ def main(given: TextIO, answers: TextIO) -> None:
     """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
     for line in given:
         asked = json.loads(line)
+        gc.freeze()
         try:
             compile_into(Path(asked['program']), Path(asked['folder']))
             answer = {'error': ''}
@@ -86,6 +98,7 @@ def main(given: TextIO, answers: TextIO) -> None:
             answer = {'error': f'{type(error).__name__}: {error}'.strip().splitlines()[0]}
         answers.write(f'{json.dumps(answer)}\n')
         answers.flush()
+        gc.collect()
 
 
 def compile_into(program: Path, folder: Path) -> None:
@@ -93,7 +106,13 @@ def compile_into(program: Path, folder: Path) -> None:
     asked: dict[str, Any] = pickle.loads(program.read_bytes())  # noqa: S301 written by who started this process
     torch.set_num_threads(asked['threads'])
     make = small if asked['is_small'] else compiled
-    found = make(asked['module'], asked['layouts'], asked['options'])
+    given = asked['module'], asked['layouts'], asked['options']
+    try:
+        found = make(*given)
+    except CppCompileError:
+        if not tries_vectors():
+            raise
+        found = make(*given)
     path = Path(PyCodeCache.write(found.source_code)[1])
     module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
     light = lightened(found.source_code, module)
@@ -107,6 +126,31 @@ def compile_into(program: Path, folder: Path) -> None:
     (folder / 'program.py').write_text(source, encoding='utf-8')
     torch.save(found.constants or {}, folder / 'constants.pt')
     (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
+
+
+def warm() -> None:
+    """Do what takes seconds before the first kernel beside what comes before it.
+
+    The headers of kernels are compiled in a thread. Whether vectors can be compiled for this processor, which
+    Inductor would try first, is taken for granted.
+    """
+    if _TOLD is None:
+        config.cpp.vec_isa_ok = True
+
+    def job() -> None:
+        # What fails here fails again where somebody is told of it.
+        with contextlib.suppress(Exception):
+            CppPythonBindingsCodeCache.load_pybinding_async([], 'extern "C" void kernel() {}')
+
+    Thread(target=job, daemon=True).start()
+
+
+def tries_vectors() -> bool:
+    """Have Inductor try after all whether vectors can be compiled; return whether that is new."""
+    is_new = config.cpp.vec_isa_ok is not _TOLD
+    config.cpp.vec_isa_ok = _TOLD
+    valid_vec_isa_list.cache_clear()
+    return is_new
 
 
 def small(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
