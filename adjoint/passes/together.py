@@ -135,7 +135,7 @@ def pullback_of_attention(y: Node) -> Node | None:
     examples=[
         'getitem.gradient(batch[0], x)[0] + getitem.gradient(batch[1], y)[0]',
         'getitem.gradient(x[..., 0], column[:, 0])[0] + getitem.gradient(x[:, 2:], c)[0]',
-        'getitem.gradient(A[0], row)[0] + (getitem.gradient(A[3], row)[0] + getitem.gradient(A[1:2], row)[0])',
+        'getitem.gradient(A[0], row)[0] + getitem.gradient(A[1], row)[0] + getitem.gradient(A[2:], B[2:])[0]',
     ],
 )
 def parts_put_back(y: Node) -> Node | None:
