@@ -120,6 +120,8 @@ def pullback_of_attention(y: Node) -> Node | None:
     if whole.op is not attention_pullback or len(whole.inputs) > 5:  # noqa: PLR2004 with a mask
         return None
     given, position = _given(whole), int(y.attrs['position'])
+    if any(x.type is not None and x.type.device is not None and x.type.device.type == 'cuda' for x in given):
+        return None  # torch chooses a kernel there
     fits = _fits(given)
     if fits is None:
         return None
