@@ -19,12 +19,12 @@ def places_of(index: Sequence[Any], shape: Sequence[int]) -> Mapping[int, range]
     Returns
     -------
     mapping of int to range
-        For axes along which not all positions are taken; nothing of axes that are not understood.
+        By axis; empty where a part of the index is something else than a number or a slice without steps.
 
     Examples
     --------
     >>> places_of((..., slice(1, 3)), (4, 5))
-    {1: range(1, 3)}
+    {0: range(0, 4), 1: range(1, 3)}
     """
     parts = [part for part in index if part is not None]
     if ... in parts:
