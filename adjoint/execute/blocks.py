@@ -7,10 +7,10 @@ and only what is needed outside is ever written as a whole. The entries are the 
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
+from threading import Thread
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -37,13 +37,14 @@ class Blocking:
     Parameters
     ----------
     least : int
-        In bytes; smaller ones stay in the largest cache, and threads would cost more than they give.
+        In bytes; smaller ones stay in the largest cache, and threads would cost more than they give. Of
+        values smaller than twice as much that holds for short chains too.
     block : int
         How many bytes of a value are computed at once; with less, threads wait for one another.
     """
 
     least: int = 1 << 24
-    block: int = 1 << 20
+    block: int = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +211,24 @@ class Blocks:
                     rooms = scratch if size == self.cut.size else [x[:size] for x in scratch]
                     self.program((*part, *rooms))
 
-        with ThreadPoolExecutor(max(workers - 1, 1), 'adjoint-blocks') as pool:
-            others = [pool.submit(work) for _ in range(workers - 1)]
+        failures: list[BaseException] = []
+
+        def beside() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 raised below
+                failures.append(error)
+
+        threads = [Thread(target=beside, name='adjoint-blocks') for _ in range(workers - 1)]
+        for thread in threads:
+            thread.start()
+        try:
             work()
-            for other in others:
-                other.result()
+        finally:
+            for thread in threads:
+                thread.join()
+        if failures:
+            raise failures[0]
 
     def of_all(self, one: Seen) -> Seen:
         """Return what a run takes, given what one shows with tensors without data, which takes one block."""

@@ -25,8 +25,8 @@ from adjoint.ops.creation import Variable
 __all__ = ['in_blocks', 'parted_at_once']
 
 # How many times the entries of a group must be read and written, step by step, for each time that they are in
-# blocks.
-_WORTH = 2
+# blocks: of values that may stay in the largest cache, and of larger ones.
+_WORTH_IN_CACHE, _WORTH = 12, 2
 
 
 class _Together(Op):
@@ -215,7 +215,7 @@ def _group(
     blocking: Blocking,
 ) -> _Group | None:
     """Return the group of some steps; ``None`` where it does not pay, or cannot be cut."""
-    if len(steps) < _WORTH:
+    if len(steps) == 1:
         return None
     own = {step.node for step in steps}
     inside = Counter(x for step in steps for x in step.uses)
@@ -229,9 +229,11 @@ def _group(
         return None
     touched = [x for step in steps for x in {step.node, *step.uses}]
     moved = sum(_is_fit(layouts.get(x), shape) for x in touched)
-    if moved < _WORTH * (len(large) + len(values)):
+    size = max(layouts[node].dtype.itemsize for node in own if node not in folds)
+    is_huge = torch.Size(shape).numel() * size >= 2 * blocking.least
+    if moved < (_WORTH if is_huge else _WORTH_IN_CACHE) * (len(large) + len(values)):
         return None
-    entries = blocking.block // max(layouts[node].dtype.itemsize for node in own if node not in folds)
+    entries = blocking.block // size
     is_flat = all(fact is not None and (fact.shape == shape or fact.entries == 1) for fact in facts)
     cut = Cut.of(shape, entries, math.lcm(*(fold.unit for fold in folds.values())), is_flat=is_flat)
     if cut is None or cut.length <= cut.size:

@@ -9,6 +9,7 @@ How long the rows are depends on the processor. It is not asked for but found: w
 kernel is right, and if nothing does, nothing is taken in parts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -64,8 +65,12 @@ class Cascade:
         """Compute the numbers that stand for a part."""
         x = x.reshape(-1)
         units = x.numel() // self.unit
-        rows = _in_order(x[: units * self.unit].view(-1, self.radix, self.lanes))
-        sums = _in_order(rows.view(-1, self.radix, self.lanes))
+        rows = x[: units * self.unit].view(units, self.radix**2, self.lanes)
+        if self.radix == _RADIX:
+            # What the kernel does with so many rows.
+            sums = rows.sum(1)
+        else:
+            sums = _in_order(_in_order(rows.view(-1, self.radix, self.lanes)).view(units, self.radix, -1))
         out[: units * self.lanes].view(-1, self.lanes).copy_(sums)
         out[units * self.lanes :].copy_(x[units * self.unit :])
         return out
@@ -88,8 +93,8 @@ class Cascade:
         width = vectors.shape[1]
         vector = row + (len(kept) - row) // width * width
         rest = kept[row:vector].view(-1, width)
-        entries_of = torch.cat([kept[vector:], _one_by_one(torch.cat([vectors[:1], rest, vectors[1:]]))])
-        return _one_by_one(torch.cat([entries_of.new_zeros(1), entries_of]))
+        sums = _one_by_one([vectors[0], *rest, *vectors[1:]])
+        return _one_by_one([kept.new_zeros(()), *kept[vector:], *sums])
 
     def _next(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the sums of the next level, and what is left over."""
@@ -105,16 +110,14 @@ def _in_order(rows: torch.Tensor) -> torch.Tensor:
     """Return the sums along the second axis, one row after the other."""
     # The kernel itself adds that many in their order.
     sums = rows[:, :_RADIX].sum(1)
-    for i in range(_RADIX, rows.shape[1]):
-        sums += rows[:, i]
-    return sums
+    return _one_by_one([sums, *rows[:, _RADIX:].unbind(1)])
 
 
-def _one_by_one(rows: torch.Tensor) -> torch.Tensor:
-    """Return the sum along the first axis."""
-    total, *others = rows.unbind()
+def _one_by_one(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return the sum of tensors; the first is written over."""
+    total, *others = rows
     for row in others:
-        total = total + row
+        total.add_(row)
     return total
 
 

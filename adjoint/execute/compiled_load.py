@@ -109,8 +109,11 @@ def loaded(
 def key_of(module: GraphModule, layouts: Sequence[Layout], loop: tuple[int, int, int] | None = None) -> str:
     """Return what tells a compiled program from all others: its text, its constants, and where it runs."""
     made = hashlib.sha256()
-    threads = torch.get_num_threads()
-    parts = (_FORMAT, module.code, list(layouts), threads, _OPTIONS, loop, _told(), _machine())
+    devices = {device for _, _, _, device in layouts if device.type == 'cuda'}
+    parts = (
+        _FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, loop, _told(), _machine(),
+        sorted(map(_gpu, devices)),
+    )  # fmt: skip
     made.update(repr(parts).encode())
     for name, value in sorted(module.named_buffers()):
         made.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
@@ -138,6 +141,12 @@ def _machine() -> tuple[str, ...]:
         torch.backends.cpu.get_cpu_capability(),
         _flags(Path('/proc/cpuinfo')),
     )
+
+
+def _gpu(device: torch.device) -> tuple[str, ...]:
+    """Return what code for a GPU depends on."""
+    found = torch.cuda.get_device_properties(device)
+    return (found.name, f'{found.major}.{found.minor}', str(found.multi_processor_count))
 
 
 def _flags(path: Path) -> str:

@@ -90,9 +90,22 @@ def tensors_in(values: Sequence[Any]) -> list[torch.Tensor]:
     return found
 
 
+_aten: Any = torch.ops.aten
+
+# Kernels for a CPU, which the formulas do not know, with those that compute the same.
+_COUNTED_AS: Mapping[str, Any] = MappingProxyType(
+    {
+        f'_scaled_dot_product_flash_attention_for_cpu{way}': getattr(
+            _aten, f'_scaled_dot_product_flash_attention{way}'
+        )
+        for way in ('', '_backward')
+    }
+)
+
+
 def flops_of(call: Call) -> int:
     """Return the floating-point operations of a call."""
-    formula = flop_registry.get(call.kernel.overloadpacket)
+    formula = flop_registry.get(_COUNTED_AS.get(call.name, call.kernel.overloadpacket))
     if formula is not None:
         return int(formula(*call.args, **call.kwargs, out_val=call.value))
     name, given = call.name, call.given
@@ -204,10 +217,22 @@ def _convolution_backward(call: Call) -> int:
 def _attention(call: Call) -> int:
     """Each thread keeps a block of scores, a block of the value, and two rows of sums."""
     query, key = call.given[:2]
+    rows, columns = _block(query, key)
+    return 4 * rows * (columns + 2 + query.shape[-1]) * torch.get_num_threads()
+
+
+def _attention_backward(call: Call) -> int:
+    """Each thread keeps a block of the weights and of their cotangents; there is a copy of the cotangent."""
+    ct, query, key = call.given[:3]
+    rows, columns = _block(query, key)
+    return ct.nbytes + ct.element_size() * rows * (2 * columns * torch.get_num_threads() + 1)
+
+
+def _block(query: torch.Tensor, key: torch.Tensor) -> tuple[int, int]:
+    """Return of how many queries and keys a thread computes the scores at once."""
     longest = query.shape[-2]
     rows = 256 if longest >= 768 else 64 if longest >= 192 else 32  # noqa: PLR2004 the kernel's
-    columns = min(512, key.shape[-2])
-    return 4 * rows * (columns + 2 + query.shape[-1]) * torch.get_num_threads()
+    return rows, min(512, key.shape[-2])
 
 
 def _times(factor: int) -> Callable[[Call], int]:
@@ -228,6 +253,7 @@ _WORKSPACE: Mapping[str, _Rule] = MappingProxyType(
         'convolution': _convolution,
         'convolution_backward': _convolution_backward,
         '_scaled_dot_product_flash_attention_for_cpu': _attention,
+        '_scaled_dot_product_flash_attention_for_cpu_backward': _attention_backward,
         'logsumexp': _times(1),
         'linalg_inv_ex': _times(1),
         '_linalg_svd': _times(1),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 torch's usual name
@@ -9,19 +10,23 @@ import torch.nn.functional as F  # noqa: N812 torch's usual name
 from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
+from adjoint.core.tensor_type import TensorType
 from adjoint.ops.activation import safe_softmax
+from adjoint.ops.composed import Composed
 from adjoint.ops.contraction import matmul
 from adjoint.ops.creation import Creation
 from adjoint.ops.linear import Linear, expand_like, sum_to_like
 from adjoint.ops.masks import any_like
 from adjoint.ops.random import dropout_mask
-from adjoint.ops.reduction import any_, reduction_attrs
+from adjoint.ops.reduction import any_, logsumexp, reduction_attrs
+from adjoint.ops.several import items
 from adjoint.ops.shape import transpose
 
 __all__ = [
-    'Attention', 'CausalBias', 'GatheredHeads', 'MaskBias', 'OverRootWidth', 'RepeatedHeads', 'attention',
-    'attention_scores', 'attention_weights', 'causal_bias', 'gathered_heads', 'mask_bias',
-    'over_root_width', 'repeated_heads',
+    'Attention', 'AttentionPullback', 'AttentionWithLogsumexp', 'CausalBias', 'GatheredHeads', 'MaskBias',
+    'OverRootWidth', 'RepeatedHeads', 'attention', 'attention_pullback', 'attention_scores',
+    'attention_weights', 'attention_with_logsumexp', 'causal_bias', 'fits_kernel', 'gathered_heads',
+    'mask_bias', 'over_root_width', 'repeated_heads',
 ]  # fmt: skip
 
 
@@ -47,6 +52,12 @@ class CausalBias(Creation):
         return blank.triu(1)
 
 
+def _as_bias(mask: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    if mask.dtype != torch.bool:
+        return mask.to(like.dtype)
+    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)
+
+
 class MaskBias(Linear):
     """A mask as what is added to scores: a boolean one as 0 and ``-inf``, in the dtype of ``like``."""
 
@@ -54,9 +65,7 @@ class MaskBias(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         mask, like = input_values
-        if mask.dtype != torch.bool:
-            return mask.to(like.dtype)
-        return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)
+        return _as_bias(mask, like)
 
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         mask, _ = node.inputs
@@ -98,6 +107,9 @@ class GatheredHeads(Linear):
         a, _ = node.inputs
         return repeated_heads(ct, a), None
 
+
+# Examples, heads, places and widths: what the kernel takes.
+_RANK = 4
 
 over_root_width = OverRootWidth()
 causal_bias = CausalBias()
@@ -216,24 +228,163 @@ class Attention(Op):
         return query, key, value
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        """Return the pullback through the product, the softmax and the scores, all computed again."""
+        """Return the pullback, of an added mask that of the scores."""
         query, key, value = self._heads(node)
-        mask = node.inputs[3] if len(node.inputs) > 3 else None  # noqa: PLR2004 the fourth operand
-        scale, attrs = node.attrs['scale'], node.attrs
-        weights = attention_weights(query, key, mask, attrs['is_causal'], scale)
-        by_weights = matmul(output_grad, transpose(value, -2, -1))
-        by_value = matmul(transpose(weights, -2, -1), output_grad)
-        (by_scores,) = weights.op.gradient(weights, by_weights)
-        assert by_scores is not None  # noqa: S101 softmax gives one
-        by_query = matmul(by_scores, key)
-        by_key = matmul(transpose(by_scores, -2, -1), query)
-        cts = [over_root_width(ct) if scale is None else ct * scale for ct in (by_query, by_key)] + [by_value]
-        if attrs['enable_gqa']:
+        mask = node.inputs[3:]
+        attrs = {name: node.attrs[name] for name in ('is_causal', 'scale')}
+        whole = Node([query, key, value, output_grad, *mask], attention_pullback, attrs)
+        cts = list(items(whole))
+        if node.attrs['enable_gqa']:
             cts[1:] = [gathered_heads(ct, x) for ct, x in zip(cts[1:], node.inputs[1:3], strict=True)]
         found: list[Node | None] = [sum_to_like(ct, x) for ct, x in zip(cts, node.inputs[:3], strict=True)]
-        if mask is not None:
-            found.append(sum_to_like(by_scores, mask))
+        return found if not mask else [*found, sum_to_like(attention_pullback.by_scores(whole), mask[0])]
+
+
+class AttentionPullback(Composed):
+    """The cotangents of queries, keys and values of ``attention``, from that of its value.
+
+    Its operands are the queries, the keys, the values, the cotangent and, where there is one, the mask. Those
+    of ``attention_with_logsumexp`` may follow: they are then not computed again.
+    """
+
+    axes = ()
+    outputs = 3
+    vectorises = False
+    name = 'attention_pullback'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        query, key, value, ct, *more = input_values
+        mask = more[0] if len(more) % 2 else None
+        if query.is_cuda and not _is_recorded(*input_values):
+            return _by_torch(node, [query, key, value], ct, mask)
+        if not _is_for_kernel(query, key, value, mask) or ct.shape != query.shape or _is_recorded(ct):
+            return tuple(self.by_parts(node, input_values))
+        bias = None if mask is None else _as_bias(mask, query)
+        whole = more[-2:] if len(more) > 1 else _with_logsumexp(node, query, key, value, bias)
+        ct = ct if ct.stride(-1) == 1 else ct.contiguous()
+        attrs = node.attrs
+        return _flash_backward(
+            ct, query, key, value, *whole, 0.0, attrs['is_causal'], attn_mask=bias, scale=attrs['scale']
+        )
+
+    def infer(self, node: Node, input_types: Sequence[TensorType]) -> TensorType | None:
+        """Infer those of the operands where no axis is broadcast, else as any op."""
+        given = input_types[:4]
+        fronts = {None if t.shape is None else t.shape[:-2] for t in given}
+        is_plain = len(fronts) == len({t.dtype for t in given}) == 1 and None not in fronts
+        return TensorType(items=tuple(given[:3])) if is_plain else super().infer(node, input_types)
+
+    def written(self, node: Node) -> Sequence[Node]:
+        query, key, _, ct = node.inputs[:4]
+        scale = node.attrs['scale']
+        weights, by_scores = self._weights(node), self.by_scores(node)
+        by_query, by_key = matmul(by_scores, key), matmul(transpose(by_scores, -2, -1), query)
+        scaled = [over_root_width(by) if scale is None else by * scale for by in (by_query, by_key)]
+        return [*scaled, matmul(transpose(weights, -2, -1), ct)]
+
+    def by_scores(self, node: Node) -> Node:
+        """Return the cotangent of the scores."""
+        _, _, value, ct = node.inputs[:4]
+        weights = self._weights(node)
+        (found,) = weights.op.gradient(weights, matmul(ct, transpose(value, -2, -1)))
+        assert found is not None  # noqa: S101 softmax gives one
         return found
+
+    @staticmethod
+    def _weights(node: Node) -> Node:
+        query, key, _, _, *more = node.inputs
+        mask = more[0] if len(more) % 2 else None
+        return attention_weights(query, key, mask, node.attrs['is_causal'], node.attrs['scale'])
+
+
+class AttentionWithLogsumexp(Composed):
+    """The value of ``attention``, and the logarithms of the sums of the exponentials of the scores."""
+
+    axes = ()
+    outputs = 2
+    vectorises = False
+    name = 'attention_with_logsumexp'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        query, key, value, *mask = input_values
+        if not _is_for_kernel(query, key, value, *mask):
+            return tuple(self.by_parts(node, input_values))
+        return _with_logsumexp(node, query, key, value, _as_bias(mask[0], query) if mask else None)
+
+    def written(self, node: Node) -> Sequence[Node]:
+        query, key, value, *mask = node.inputs
+        is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+        bias = mask[0] if mask else None
+        scores = attention_scores(query, key, bias, is_causal, scale)
+        return [attention(query, key, value, bias, is_causal, scale), logsumexp(scores, -1)]
 
 
 attention = Attention()
+attention_pullback = AttentionPullback()
+attention_with_logsumexp = AttentionWithLogsumexp()
+
+_aten: Any = torch.ops.aten
+_flash: Any = _aten._scaled_dot_product_flash_attention_for_cpu.default  # noqa: SLF001 ops of ATen
+_flash_backward: Any = _aten._scaled_dot_product_flash_attention_for_cpu_backward.default  # noqa: SLF001
+
+
+def _with_logsumexp(
+    node: Node, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    attrs = node.attrs
+    return _flash(query, key, value, 0.0, attrs['is_causal'], attn_mask=bias, scale=attrs['scale'])
+
+
+def _by_torch(
+    node: Node, operands: Sequence[torch.Tensor], ct: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    """Return the cotangents by the kernels that torch chooses for a GPU, with all axes that are broadcast."""
+    front: tuple[int, ...] = torch.broadcast_shapes(*(x.shape[:-2] for x in operands), ct.shape[:-2])
+    *given, ct = (x.expand(*front, *x.shape[-2:]) for x in (*operands, ct))
+    is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+
+    def value(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
+
+    pullback: Any = torch.func.vjp(value, *given)[1]
+    return pullback(ct)
+
+
+def _is_recorded(*values: torch.Tensor) -> bool:
+    """Whether torch's autograd records; the kernel for the pullback has no derivative."""
+    return torch.is_grad_enabled() and any(x.requires_grad for x in values)
+
+
+def _is_for_kernel(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
+) -> bool:
+    """Whether ``scaled_dot_product_attention`` takes the kernel for a CPU that keeps no scores."""
+    given = (query, key, value)
+    every = given if mask is None else (*given, mask)
+    is_taken = (
+        torch.backends.cuda.flash_sdp_enabled()  # of all devices
+        and all(x.device.type == 'cpu' and x.stride(-1) == 1 for x in given)
+        and not _is_recorded(*every)
+    )
+    return is_taken and fits_kernel([tuple(x.shape) for x in every], [x.dtype for x in every])
+
+
+def fits_kernel(shapes: Sequence[tuple[int, ...]], dtypes: Sequence[torch.dtype]) -> bool:
+    """Return whether torch has a kernel that keeps no scores for a CPU.
+
+    Parameters
+    ----------
+    shapes, dtypes : sequence
+        Of queries, keys and values, and of a mask where there is one.
+    """
+    query, key, value, *masks = shapes
+    dtype, *others = dtypes
+    is_dense = len(query) == _RANK and dtype in {torch.float32, torch.float64} and 0 not in (*query, *key)
+    if not is_dense or {*others[:2]} != {dtype} or key != value or key != (*query[:2], *key[2:3], query[3]):
+        return False
+    if not masks:
+        return True
+    (mask,) = masks
+    wanted = (*query[:3], key[2])[-len(mask) :]
+    is_broadcast = len(mask) in {2, _RANK} and all(a in {1, b} for a, b in zip(mask, wanted, strict=True))
+    return is_broadcast and others[2] in {dtype, torch.bool}

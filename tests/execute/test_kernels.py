@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import adjoint as ad
-from adjoint.ops.attention import over_root_width
+from adjoint.ops.attention import attention, over_root_width
 from adjoint.ops.convolution import convolution
 from adjoint.ops.max_pooling import max_pool
 from tests.execute.agreement import POISONED
@@ -68,6 +68,35 @@ def test_layer_norms(dtype: torch.dtype, shape: tuple[int, ...], axes: tuple[int
         check([y], feed, 'native_layer_norm')
         check([y, *ad.gradients(ad.sum(ad.sin(y)), [x])], feed, 'native_layer_norm')
     check([y], {x: torch.randn(shape, dtype=dtype).mT.contiguous().mT}, 'native_layer_norm')
+
+
+@pytest.mark.parametrize('dtype', DTYPES[:2])
+@pytest.mark.parametrize('kind', ['plain', 'causal', 'bias', 'mask', 'of all heads'])
+def test_attention(dtype: torch.dtype, kind: str) -> None:
+    heads = torch.randn(2, 5, 4, 3, 8, generator=torch.Generator().manual_seed(5)).to(dtype)
+    q, k, v, ct = (heads[:, :, i].transpose(1, 2) for i in range(4))
+    masks = {
+        'bias': torch.randn(5, 5, dtype=dtype),
+        'mask': torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(6)) > 0.5,
+        'of all heads': torch.randn(2, 3, 1, 5, dtype=dtype),
+    }
+    given = [q, k, v, *([masks[kind]] if kind in masks else [])]
+    variables = [ad.Variable(f'x{i}') for i in range(len(given) + 1)]
+    y = attention(*variables[:-1], is_causal=kind == 'causal')
+    nodes = [y, *ad.gradients([y], variables[:3], cotangents=[variables[-1]])]
+    feed = dict(zip(variables, [*given, ct], strict=True))
+    check(nodes, feed, 'attention_with_logsumexp(')
+    if kind != 'mask':
+        assert '5, 5]' not in ad.Evaluator(nodes).program(feed), 'scores'
+    if kind in {'plain', 'causal', 'bias'}:
+        # No kernel takes entries of a row that lie apart, a batch of batches, or a single example.
+        for change, wanted in (
+            (lambda x: x.mT.contiguous().mT, 'attention_pullback('),
+            (lambda x: x[None], 'safe_softmax('),
+            (lambda x: x[0], 'safe_softmax('),
+        ):
+            changed = [*map(change, given[:3]), *given[3:], change(ct)]
+            check(nodes, dict(zip(variables, changed, strict=True)), wanted)
 
 
 @pytest.mark.parametrize('dtype', DTYPES[:2])

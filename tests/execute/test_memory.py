@@ -8,6 +8,7 @@ import torch
 import adjoint as ad
 from adjoint.execute.cost import Cost, Rates
 from adjoint.execute.memory import in_words
+from adjoint.ops.attention import attention
 from benchmarks.peak import measured_peak
 from benchmarks.workloads import ALL, Workload
 
@@ -74,6 +75,22 @@ def test_arithmetic_of_a_convolution_and_its_derivatives() -> None:
     assert (
         sum(step.cost.flops for step in steps if step.node.op.name.startswith('convolution')) == 3 * forward
     )
+
+
+@pytest.mark.parametrize('length', [64, 500, 1024])
+@pytest.mark.parametrize('is_causal', [False, True])
+def test_attention_and_its_derivative_keep_no_scores(length: int, is_causal: bool) -> None:
+    given = torch.randn(4, 1, 3, length, 16, generator=torch.Generator().manual_seed(0))
+    q, k, v, ct = (ad.Variable(name, tuple(given.shape[1:]), FLOAT) for name in ('q', 'k', 'v', 'ct'))
+    y = ad.Node([q, k, v], attention, {'is_causal': is_causal, 'scale': None, 'enable_gqa': False})
+    nodes = [y, *ad.gradients([y], [q, k, v], cotangents=[ct])]
+    told, measured = told_and_measured(nodes, dict(zip((q, k, v, ct), given, strict=True)))
+    assert told == pytest.approx(measured, rel=0.02)
+    assert measured < 4 * 3 * length * length or length < 500
+    forward = 2 * 2 * 3 * length * length * 16
+    assert ad.Evaluator([y]).memory().flops == forward
+    # Products: for the three gradients, for the weights again, and for their cotangents.
+    assert ad.Evaluator(nodes).memory().flops == forward + 5 * forward // 2
 
 
 def test_views_cost_nothing() -> None:

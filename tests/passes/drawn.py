@@ -17,7 +17,7 @@ from adjoint.passes.rewrite import Rewrite
 SHAPES = {
     'x': (3, 4), 'y': (3, 4), 'row': (4,), 'column': (3, 1), 's': (), 'A': (4, 4), 'B': (4, 4), 'c': (3, 2),
     'w': (4, 2), 'batch': (2, 3, 4), 'image': (2, 4, 3, 3), 'i': (3, 4), 'z': (3, 4), 'x32': (3, 4),
-    'mask': (3, 4), 'p': (3, 4), 'wide': (512, 3, 4),
+    'mask': (3, 4), 'p': (3, 4), 'wide': (512, 3, 4), 'heads': (2, 2, 3, 4), 'bias': (3, 3),
 }  # fmt: skip
 DTYPES = {'i': torch.int64, 'z': torch.complex128, 'x32': torch.float32, 'mask': torch.bool}
 

@@ -1,10 +1,10 @@
 """Rules of batches of products: matmul and its adjoints, and what is made of them."""
 
 from adjoint.autodiff.batching.kinds import as_decomposed
-from adjoint.autodiff.batching.operands import Batches, Rule, any_batch, lifted, lined_up, rank_of
+from adjoint.autodiff.batching.operands import Batches, Rule, any_batch, lifted, lined_up, rank_of, spread_all
 from adjoint.core.node import Node
 from adjoint.core.op import Op
-from adjoint.ops.attention import Attention
+from adjoint.ops.attention import Attention, AttentionPullback, AttentionWithLogsumexp, attention_pullback
 from adjoint.ops.basis import basis
 from adjoint.ops.batch import spread
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight, matmul
@@ -105,6 +105,16 @@ def _attention(node: Node, batches: Batches) -> Node | None:
     return None if operands is None else Node(operands, node.op, node.attrs)
 
 
+def _with_whole_batches(node: Node, batches: Batches) -> Node | None:
+    """Batch what has values of the shapes of its operands: each of these has the batch, in front."""
+    operands = lined_up(node, spread_all(node, batches))
+    if operands is None:
+        return None
+    # What the value was made with, behind the mask, is computed again.
+    count = 4 + len(operands) % 2 if node.op is attention_pullback else len(operands)
+    return Node(operands[:count], node.op, node.attrs)
+
+
 # -- systems of equations -----------------------------------------------------------------------------
 
 
@@ -146,6 +156,8 @@ RULES: dict[type[Op], Rule] = {
     MatMulLayerNorm: as_decomposed(_pair),
     MatMulSoftmax: as_decomposed(_pair),
     Attention: _attention,
+    AttentionPullback: _with_whole_batches,
+    AttentionWithLogsumexp: _with_whole_batches,
     AsColumns: as_decomposed(_as_columns),
     FromColumns: as_decomposed(_from_columns),
     Pinv: _pinv,
