@@ -3,7 +3,8 @@
 Run with ``make bench``; ``ARGS='--only W3 --compile'`` chooses. What is compared gives the same results
 before it is timed. In one process, each round runs every competitor once, in another order, so that a
 machine that is busy with something else disturbs all of them alike; with ``--apart`` each has a process of
-its own, so that none lives on what another left. The tables have ratios of medians.
+its own, so that none lives on what another left. The tables have ratios of medians. With ``--device cuda``
+everything is on a GPU, recorded programs and larger workloads join, and a run ends when the GPU is done.
 """
 
 import argparse
@@ -31,9 +32,12 @@ from adjoint.execute.evaluator import EXECUTORS
 from adjoint.passes.pipeline import Level
 from benchmarks.peak import measured_peak
 from benchmarks.report import Row, write
-from benchmarks.workloads import ALL, Workload
+from benchmarks.workloads import ALL, FOR_GPU, Workload
 
 Competitor = Callable[..., list[Any]]
+
+# They allocate past torch, or keep what they need from their first run on.
+UNCOUNTED = frozenset({'jax', 'pytensor', 'cudagraph', 'with cudagraphs'})
 
 # At least so many rounds, even where one takes longer than there is time.
 ROUNDS = 3
@@ -48,6 +52,7 @@ class Options:
     threads: int = 2
     with_compilers: bool = False
     only: Sequence[str] = field(default_factory=tuple[str, ...])
+    device: str = 'cpu'
 
 
 # -- the competitors ------------------------------------------------------------------------------
@@ -65,6 +70,17 @@ def ours(
 def one_graph(workload: Workload, given: Sequence[torch.Tensor]) -> Competitor:
     """Return ``torch.compile`` of the gradient as one graph, as ``make_fx`` records it."""
     return torch.compile(make_fx(workload.functional())(*given))
+
+
+def with_cudagraphs(workload: Workload) -> Competitor:
+    """Return ``torch.compile`` with its recordings for a GPU, whose results the next run writes over."""
+    run = torch.compile(workload.functional(), mode='reduce-overhead')
+
+    def called(*values: torch.Tensor) -> list[Any]:
+        torch.compiler.cudagraph_mark_step_begin()
+        return run(*values)
+
+    return called
 
 
 def peer(module: str, workload: Workload) -> Competitor:
@@ -85,12 +101,16 @@ def competitors(
         found['by hand'] = lambda: torch.no_grad()(by_hand)
     found |= {name: partial(ours, workload, given, name) for name in ('reference', 'plan')}
     found['plan, fast'] = partial(ours, workload, given, 'plan', 'fast')
+    if options.device == 'cuda':
+        found['cudagraph'] = partial(ours, workload, given, 'cudagraph', 'fast')
     if options.with_compilers:
         if 'compiled' in EXECUTORS:
             found['compiled'] = partial(ours, workload, given, 'compiled', 'fast')
         found['torch.compile'] = lambda: torch.compile(workload.functional())
+        if options.device == 'cuda':
+            found['with cudagraphs'] = partial(with_cudagraphs, workload)
         found['one graph'] = partial(one_graph, workload, given)
-        if importlib.util.find_spec('jax'):
+        if importlib.util.find_spec('jax') and workload not in FOR_GPU:
             found['jax'] = partial(peer, 'in_jax', workload)
         if importlib.util.find_spec('pytensor') and workload.name in {'W2', 'W3', 'W4', 'W6a'}:
             found['pytensor'] = partial(peer, 'in_pytensor', workload)
@@ -101,9 +121,8 @@ def competitors(
 
 def differ(results: Sequence[Any], wanted: Sequence[torch.Tensor], tolerance: float) -> bool:
     """Whether results differ by more than the tolerance, relative to the largest entry of each."""
-    tensors = [
-        torch.as_tensor(x) if isinstance(x, torch.Tensor) else torch.tensor(x.__array__()) for x in results
-    ]
+    tensors = [x if isinstance(x, torch.Tensor) else torch.tensor(x.__array__()) for x in results]
+    tensors, wanted = [x.cpu() for x in tensors], [x.cpu() for x in wanted]
     return len(tensors) != len(wanted) or any(
         a.shape != b.shape or not torch.allclose(a, b, rtol=0, atol=tolerance * float(b.abs().max()) + 1e-30)
         for a, b in zip(tensors, wanted, strict=True)
@@ -124,13 +143,30 @@ def quiet() -> Generator[None]:
         gc.enable()
 
 
+def done(competitor: Competitor) -> Competitor:
+    """Return a competitor whose runs end when the GPU has done what they asked for."""
+
+    def called(*values: torch.Tensor) -> list[Any]:
+        results = competitor(*values)
+        torch.cuda.synchronize()
+        return results
+
+    return called
+
+
+def made(workload: Workload, device: str) -> list[torch.Tensor]:
+    """Return the values of a workload, on a device."""
+    return [x.to(device) for x in workload.make()]
+
+
 def prepared(
     row: Row,
     name: str,
     make: Callable[[], Competitor],
     given: Sequence[torch.Tensor],
     wanted: list[torch.Tensor],
-    tolerance: float,
+    workload: Workload,
+    device: str,
 ) -> Competitor | None:
     """Make a competitor, see that it is right, and note the time to its first result and its peak memory."""
     # What compilers keep on disk for others is no time to a first result.
@@ -138,7 +174,7 @@ def prepared(
     os.environ |= {'ADJOINT_CACHE_DIR': empty, 'TORCHINDUCTOR_CACHE_DIR': f'{empty}/inductor'}
     start = time.perf_counter()
     try:
-        competitor = make()
+        competitor = make() if device == 'cpu' else done(make())
         results = competitor(*given)
     except Exception as error:  # noqa: BLE001 a peer that cannot is no reason to stop
         row.refused[name] = f'{type(error).__name__}: {error}'.splitlines()[0]
@@ -146,11 +182,11 @@ def prepared(
     row.first[name] = time.perf_counter() - start
     # Ours writes its program when a signature comes again.
     results = competitor(*given) if name != 'eager' else results
-    if differ(results, wanted, tolerance):
+    if differ(results, wanted, workload.tolerance):
         row.refused[name] = 'its results differ from those of eager'
         return None
-    if name not in {'jax', 'pytensor'}:  # they allocate past torch
-        row.peak[name] = measured_peak(partial(competitor, *given))
+    if name not in UNCOUNTED:
+        row.peak[name] = measured_peak(partial(competitor, *given), device)
     return competitor
 
 
@@ -158,13 +194,13 @@ def measured(workload: Workload, options: Options) -> Row:
     """Measure the competitors in one process, in turn."""
     torch.set_num_threads(options.threads)
     row = Row(workload.name, workload.title)
-    given = workload.make()
+    given = made(workload, options.device)
     wanted = workload.eager(*given)
     running: dict[str, Competitor] = {}
     for name, make in competitors(workload, given, options).items():
-        made = prepared(row, name, make, given, wanted, workload.tolerance)
-        if made is not None:
-            running[name] = made
+        ready = prepared(row, name, make, given, wanted, workload, options.device)
+        if ready is not None:
+            running[name] = ready
     times: dict[str, list[float]] = {name: [] for name in running}
     order, rng, end = list(running), random.Random(0), time.perf_counter() + options.budget
     with quiet():
@@ -182,7 +218,7 @@ def measured(workload: Workload, options: Options) -> Row:
 
 def measured_apart(workload: Workload, options: Options) -> Row:
     """Measure each competitor in a process of its own."""
-    names = list(competitors(workload, workload.make(), options))
+    names = list(competitors(workload, made(workload, options.device), options))
     whole = Row(workload.name, workload.title)
     for name in names:
         with ProcessPoolExecutor(1, get_context('spawn')) as pool:
@@ -194,11 +230,11 @@ def measured_apart(workload: Workload, options: Options) -> Row:
 
 def _alone(workload: str, name: str, options: Options) -> Row:
     """Measure one competitor; eager beside it, to see that it is right, unless it is eager."""
-    chosen = next(w for w in ALL if w.name == workload)
+    chosen = next(w for w in (*ALL, *FOR_GPU) if w.name == workload)
     torch.set_num_threads(options.threads)
-    row, given = Row(chosen.name, chosen.title), chosen.make()
+    row, given = Row(chosen.name, chosen.title), made(chosen, options.device)
     make = competitors(chosen, given, options)[name]
-    competitor = prepared(row, name, make, given, chosen.eager(*given), chosen.tolerance)
+    competitor = prepared(row, name, make, given, chosen.eager(*given), chosen, options.device)
     times: list[float] = []
     end = time.perf_counter() + options.budget / 4
     with quiet():
@@ -224,16 +260,23 @@ def main() -> None:
     parser.add_argument('--threads', type=int, default=2, help='of torch (default 2)')
     parser.add_argument('--compile', action='store_true', help='all compilers too, which take minutes')
     parser.add_argument('--apart', action='store_true', help='each competitor in a process of its own')
+    parser.add_argument('--device', default='cpu', choices=['cpu', 'cuda'])
     parser.add_argument('--name', default='bench', help='of the files in benchmarks/results')
     parser.add_argument('--add', action='store_true', help='keep the rows of other workloads in the files')
     given = parser.parse_args()
-    options = Options(given.rounds, given.budget, given.threads, given.compile, given.competitors)
+    options = Options(
+        given.rounds, given.budget, given.threads, given.compile, given.competitors, given.device
+    )
     measure = measured_apart if given.apart else measured
-    chosen = [w for w in ALL if not given.only or w.name in given.only]
+    known = (*ALL, *FOR_GPU) if given.device == 'cuda' else ALL
+    chosen = [w for w in known if not given.only or w.name in given.only]
     with TemporaryDirectory() as empty:
         os.environ['TMPDIR'] = empty
         rows = [measure(w, options) for w in track(chosen, 'measuring')]
-    write(rows, options.threads, given.name, is_apart=given.apart, adds=given.add)
+    about = {'threads': options.threads, 'torch': torch.__version__}
+    if given.device == 'cuda':
+        about['device'] = torch.cuda.get_device_name()
+    write(rows, about, given.name, is_apart=given.apart, adds=given.add)
 
 
 if __name__ == '__main__':

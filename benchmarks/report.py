@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -85,7 +84,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
     axes = figure.subplots()
     for k, name in enumerate(names):
         places = [i for i, row in enumerate(rows) if name in row.seconds]
-        is_ours = name in {'reference', 'plan', 'plan, fast', 'compiled'}
+        is_ours = name in {'reference', 'plan', 'plan, fast', 'compiled', 'cudagraph'}
         axes.scatter(
             [rows[i].ratios()[name] for i in places],
             places,
@@ -112,7 +111,7 @@ def _joined(rows: Sequence[Row], path: Path, about: Mapping[str, Any]) -> list[R
     if not path.exists():
         return list(rows)
     before = json.loads(path.read_text(encoding='utf-8'))
-    if any(before[key] != value for key, value in about.items()):
+    if any(before.get(key) != value for key, value in about.items()):
         return list(rows)
     new = {row.workload: row for row in rows}
     old = [Row(**each) for each in before['rows']]
@@ -122,17 +121,20 @@ def _joined(rows: Sequence[Row], path: Path, about: Mapping[str, Any]) -> list[R
     )
 
 
-def write(rows: Sequence[Row], threads: int, name: str, *, is_apart: bool, adds: bool = False) -> None:
+def write(
+    rows: Sequence[Row], about: Mapping[str, Any], name: str, *, is_apart: bool, adds: bool = False
+) -> None:
     """Print the tables, and write them, the figures and the picture.
 
-    With ``adds``, rows of other workloads stay in the files.
+    With ``adds``, rows of other workloads that were measured in the same way, which ``about`` says, stay in
+    the files.
     """
     RESULTS.mkdir(exist_ok=True)
     name = f'{name}_apart' if is_apart else name
-    about = {'threads': threads, 'torch': torch.__version__}
     rows = _joined(rows, RESULTS / f'{name}.json', about) if adds else rows
     console = Console(record=True, width=190)
     way = 'each in a process of its own' if is_apart else 'in one process, in turn'
+    way += f'; {about["device"]}' if 'device' in about else ''
     console.print(_table(f'time of a run, as a ratio to eager PyTorch; {way}', rows, _ratios))
     console.print(_table('seconds from the function to the first result', rows, _firsts))
     console.print(_table('peak memory of a run, MiB', rows, _peaks))

@@ -1,6 +1,6 @@
 """Plans that fit in a memory budget: which values are given up and computed again, as a graph."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from adjoint.core.errors import BudgetError
@@ -256,18 +256,32 @@ class _Unrolled:
         if is_first and operands == tuple(step.operands):
             made = node
         else:
-            made = Node.restored(operands, node.op, dict(node.attrs), node.given_name, node.site, node.type)
-            self._copy(node, made)
+            made = self._again(node, dict(zip(step.operands, operands, strict=True)))
         self._present[node] = made
         self._made_of[node] = operands
         self.place[made] = len(self.place)
         if not is_first:
             self.again.add(made)
 
+    def _again(self, node: Node, now: Mapping[Node, Node]) -> Node:
+        """Return the node of a step on other operands; a kernel may be several nodes."""
+        made = dict(now)
+        for inner in topological_sort([node], behind=now):
+            if inner not in made:
+                inputs = [made.get(x, x) for x in inner.inputs]
+                if inner is not node and all(a is b for a, b in zip(inputs, inner.inputs, strict=True)):
+                    continue
+                made[inner] = Node.restored(
+                    inputs, inner.op, dict(inner.attrs), inner.given_name, inner.site, inner.type
+                )
+                self._copy(inner, made[inner])
+        return made[node]
+
     def _copy(self, node: Node, made: Node) -> None:
         """Say of a node what is known of the one that it is like."""
         facts = self.known.facts
-        self.known.looks[made] = self.known.looks[node]
+        if node in self.known.looks:
+            self.known.looks[made] = self.known.looks[node]
         facts.shares[made] = facts.shares[node]
         if node in facts.layouts:
             facts.layouts[made] = facts.layouts[node]

@@ -32,6 +32,7 @@ from typing import Any, TextIO, cast
 gc.disable()
 
 import torch
+from torch._dynamo.source import ConstantSource
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
 from torch._inductor.codecache import CppPythonBindingsCodeCache, PyCodeCache
@@ -47,6 +48,7 @@ from torch._inductor.select_algorithm import extern_kernels
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
 __all__ = ['main']
 
@@ -105,14 +107,12 @@ def compile_into(program: Path, folder: Path) -> None:
     """Compile a pickled program, and write what it takes to run it."""
     asked: dict[str, Any] = pickle.loads(program.read_bytes())  # noqa: S301 written by who started this process
     torch.set_num_threads(asked['threads'])
-    make = small if asked['is_small'] else compiled
-    given = asked['module'], asked['layouts'], asked['options']
     try:
-        found = make(*given)
+        found = made(asked)
     except CppCompileError:
         if not tries_vectors():
             raise
-        found = make(*given)
+        found = made(asked)
     path = Path(PyCodeCache.write(found.source_code)[1])
     module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
     light = lightened(found.source_code, module)
@@ -126,6 +126,12 @@ def compile_into(program: Path, folder: Path) -> None:
     (folder / 'program.py').write_text(source, encoding='utf-8')
     torch.save(found.constants or {}, folder / 'constants.pt')
     (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
+
+
+def made(asked: Mapping[str, Any]) -> Any:
+    """Return what Inductor makes of what is asked for."""
+    given = asked['module'], asked['layouts'], asked['options']
+    return compiled(*given) if asked['loop'] is None else compiled_step(*given, asked['loop'])
 
 
 def warm() -> None:
@@ -153,18 +159,19 @@ def tries_vectors() -> bool:
     return is_new
 
 
-def small(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
-    """Return what Inductor makes of a program that does little at a time.
+def compiled_step(
+    module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any], loop: Sequence[int]
+) -> Any:
+    """Return what Inductor makes of a step of a loop that does little in one, as a program of its number.
 
     It has one thread: to bring others in takes longer than what they would do. Products of matrices become
-    code, too, together with what is done to each entry of theirs, where there are templates for them; a
-    library takes as long to be called as to multiply.
+    code, too, where there are templates for them; a library takes as long to be called as to multiply.
     """
     options = options | _ALONE
     try:
-        return compiled(module, layouts, options | _TEMPLATES, _AS_BATCHES)
+        return compiled(module, layouts, options | _TEMPLATES, _AS_BATCHES, loop)
     except Exception:  # noqa: BLE001 of other types or layouts, there are none
-        return compiled(module, layouts, options)
+        return compiled(module, layouts, options, loop=loop)
 
 
 def compiled(
@@ -172,6 +179,7 @@ def compiled(
     layouts: Sequence[tuple[Any, ...]],
     options: dict[str, Any],
     decompositions: Mapping[Any, Callable[..., Any]] = _NONE,
+    loop: Sequence[int] | None = None,
 ) -> Any:
     """Return what Inductor makes of a program for tensors of these layouts.
 
@@ -185,16 +193,19 @@ def compiled(
         Inductor's.
     decompositions : mapping
         What is written otherwise, beside what Inductor always does.
+    loop : sequence of int, optional
+        See :func:`by_number`.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=None if loop is None else ShapeEnv())
     with torch.no_grad(), config.patch(options):
         with mode:
             inputs = [
                 torch.empty_strided(shape, strides, dtype=dtype, device=device)
                 for shape, strides, dtype, device in layouts
             ]
+            run, inputs = (module, inputs) if loop is None else by_number(module, inputs, loop)
             table = {**select_decomp_table(), **decompositions}
-            traced = make_fx(module, decomposition_table=table)(*inputs)
+            traced = make_fx(run, decomposition_table=table)(*inputs)
         with tracing(TracingContext(mode)):
             traced = joint_passes(traced)
             output = traced.graph.find_nodes(op='output')[0]
@@ -206,6 +217,44 @@ def compiled(
         msg = 'there is nothing to compile'
         raise ValueError(msg)
     return found
+
+
+def by_number(
+    module: GraphModule, inputs: Sequence[torch.Tensor], loop: Sequence[int]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """Return a step as a function of its number, and inputs for it.
+
+    Parameters
+    ----------
+    module : GraphModule
+        The step: from carries, slices and constants to the next carries and the results.
+    inputs : sequence of torch.Tensor
+        For it, without data.
+    loop : sequence of int
+        How many inputs are carries, how many are slices, and how many steps there are.
+    """
+    carries, sequences, steps = loop
+    before = carries + sequences
+    results = module(*inputs)[carries:]
+    wholes = [torch.empty(steps, *x.shape, dtype=x.dtype) for x in inputs[carries:before]]
+    stacks = [torch.empty(steps, *y.shape, dtype=y.dtype) for y in results]
+    environment = cast('FakeTensorMode', inputs[0].fake_mode).shape_env  # pyright: ignore[reportAttributeAccessIssue]
+    assert environment is not None  # noqa: S101 it was made with one
+    source = ConstantSource('step')
+    symbol = environment.create_symbol(
+        1, source=source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None, do_not_specialize_zero_one=True
+    )
+    number = environment.create_symintnode(symbol, hint=1, source=source)
+
+    def run(*given: Any) -> list[Any]:
+        *values, i = given
+        slices = [x.select(0, i) for x in values[carries:before]]
+        found = module(*values[:carries], *slices, *values[before : len(inputs)])
+        for stack, y in zip(values[len(inputs) :], found[carries:], strict=True):
+            stack.copy_(torch.select_scatter(stack, y, 0, i))
+        return list(found[:carries])
+
+    return run, [*inputs[:carries], *wholes, *inputs[before:], *stacks, number]
 
 
 def guarded(code: str) -> str:

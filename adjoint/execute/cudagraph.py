@@ -1,6 +1,7 @@
 """The executor for a GPU: it records the kernels of the plan once, and then starts all of them at once."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -59,6 +60,7 @@ class CudaGraph:
         try:
             return CudaGraphProgram(program, values, device), results
         except Exception as error:  # noqa: BLE001 whatever cannot be recorded: the plan runs it
+            _recovered(program, values)
             return Unrecorded(program, f'{type(error).__name__}: {error}'.splitlines()[0]), results
 
 
@@ -171,6 +173,14 @@ def _device(task: Task, values: Sequence[torch.Tensor]) -> torch.device:
             )
             raise TensorTypeError(msg)
     return first
+
+
+def _recovered(program: Program, values: Sequence[torch.Tensor]) -> None:
+    """Leave a recording that failed behind: what it left in the libraries fails a call after it."""
+    with suppress(Exception), torch.no_grad():
+        torch.cuda.synchronize()
+        program(values)
+        torch.cuda.synchronize()
 
 
 def _held(task: Task) -> list[torch.Tensor]:

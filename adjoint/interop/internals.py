@@ -90,22 +90,30 @@ def unchecked_distributions() -> Generator[None]:
 def called_as_they_are(is_meant: Callable[[], bool]) -> AbstractContextManager[None]:
     """Call, within a block, higher-order ops with the functions they are given, which torch would compile."""
 
-    @contextmanager
-    def block() -> Generator[None]:
-        original = higher_order._hop_compile_and_call
+    def called(function: Any, args: Any, kwargs: Any = None) -> Any:
+        if not is_meant():
+            return through_torch(function, args, kwargs)
+        return function(*args, **(kwargs or {}))
 
-        def call(function: Any, args: Any, kwargs: Any = None) -> Any:
-            if not is_meant():
-                return original(function, args, kwargs)
-            return function(*args, **(kwargs or {}))
+    def compile_(function: Any = None, *args: Any, **kwargs: Any) -> Any:
+        is_theirs = getattr(function, '__module__', '').startswith('torch._higher_order_ops')
+        return function if is_theirs and is_meant() else compiles(function, *args, **kwargs)
 
-        higher_order._hop_compile_and_call = call
-        try:
-            yield
-        finally:
-            higher_order._hop_compile_and_call = original
+    through_torch, compiles = getattr(higher_order, '_hop_compile_and_call', None), torch.compile
+    if through_torch is None:  # torch 2.11 and 2.12 have no one place for it
+        return replaced(torch, 'compile', compile_)
+    return replaced(higher_order, '_hop_compile_and_call', called)
 
-    return block()
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Generator[None]:
+    """Give an attribute another value within a block."""
+    original = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
 
 
 @contextmanager

@@ -255,6 +255,8 @@ class AttentionPullback(Composed):
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         query, key, value, ct, *more = input_values
         mask = more[0] if len(more) % 2 else None
+        if query.is_cuda and not _is_recorded(*input_values):
+            return _by_torch(node, [query, key, value], ct, mask)
         if not _is_for_kernel(query, key, value, mask) or ct.shape != query.shape or _is_recorded(ct):
             return tuple(self.by_parts(node, input_values))
         bias = None if mask is None else _as_bias(mask, query)
@@ -331,6 +333,21 @@ def _with_logsumexp(
 ) -> tuple[torch.Tensor, ...]:
     attrs = node.attrs
     return _flash(query, key, value, 0.0, attrs['is_causal'], attn_mask=bias, scale=attrs['scale'])
+
+
+def _by_torch(
+    node: Node, operands: Sequence[torch.Tensor], ct: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, ...]:
+    """Return the cotangents by the kernels that torch chooses for a GPU, with all axes that are broadcast."""
+    front: tuple[int, ...] = torch.broadcast_shapes(*(x.shape[:-2] for x in operands), ct.shape[:-2])
+    *given, ct = (x.expand(*front, *x.shape[-2:]) for x in (*operands, ct))
+    is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
+
+    def value(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, scale=scale)
+
+    pullback: Any = torch.func.vjp(value, *given)[1]
+    return pullback(ct)
 
 
 def _is_recorded(*values: torch.Tensor) -> bool:

@@ -15,7 +15,7 @@ from benchmarks.workloads import (
 )
 from benchmarks.workloads.workload import Workload
 
-__all__ = ['ALL', 'Workload']
+__all__ = ['ALL', 'FOR_GPU', 'Workload']
 
 ALL: tuple[Workload, ...] = (
     w01_transformer.WORKLOAD,
@@ -35,3 +35,5 @@ ALL: tuple[Workload, ...] = (
     w11_mixture.MIDDLE,
     w11_mixture.LARGE,
 )
+# Larger, for a GPU only.
+FOR_GPU: tuple[Workload, ...] = (w04_large_chain.LARGE, w08_gpt.LARGE)

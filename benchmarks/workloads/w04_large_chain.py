@@ -1,4 +1,4 @@
-"""W4: 12 elementwise ops on 8 million floats, value and gradient: nothing but memory."""
+"""W4: 12 elementwise ops on 8 million floats (a GPU: 256 million), value and gradient; nothing but memory."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def loss(x: Any) -> Any:
 
 def by_hand(x: torch.Tensor) -> list[torch.Tensor]:
     """Block by block, so that what is between stays in the cache."""
-    total, grad = torch.zeros(()), torch.empty_like(x)
-    kept = [torch.empty(BLOCK) for _ in range(ROUNDS)]
+    total, grad = torch.zeros((), device=x.device), torch.empty_like(x)
+    kept = [torch.empty(BLOCK, device=x.device) for _ in range(ROUNDS)]
     for start in range(0, SIZE, BLOCK):
         part, g = x[start : start + BLOCK], grad[start : start + BLOCK]
         y = part
@@ -40,3 +40,4 @@ def by_hand(x: torch.Tensor) -> list[torch.Tensor]:
 
 
 WORKLOAD = Workload('W4', '12 elementwise ops, 8M floats', make, loss, 1, by_hand=by_hand)
+LARGE = Workload('W4L', '12 elementwise ops, 256M floats', lambda: [randn(32 * SIZE, seed=0)], loss, 1)

@@ -42,13 +42,13 @@ def by_hand(
     """All products with the inputs are one, and all by the weights."""
     inputs = sequence.view(-1, HIDDEN)
     before = torch.addmm(bias, inputs, inward).view(STEPS, BATCH, HIDDEN)
-    states = torch.empty(STEPS + 1, BATCH, HIDDEN)
+    states = torch.empty(STEPS + 1, BATCH, HIDDEN, device=start.device)
     states[0] = start
     held = states.unbind()
     for x, h, new in zip(before.unbind(), held, held[1:], strict=False):
         torch.addmm(x, h, recurrent, out=new).tanh_()
     g, back = held[-1] * (2 / held[-1].numel()), recurrent.T
-    moved = torch.empty(STEPS, BATCH, HIDDEN)
+    moved = torch.empty(STEPS, BATCH, HIDDEN, device=start.device)
     for h, room in zip(reversed(held), reversed(moved.unbind()), strict=False):
         torch.ops.aten.tanh_backward.grad_input(g, h, grad_input=room)
         g = torch.mm(room, back)

@@ -31,9 +31,10 @@ def workload(name: str, d: int, k: int) -> Workload:
             randn(k, d + below, seed=2, scale=0.3, dtype=double),
             randn(POINTS, d, seed=3, dtype=double),
             torch.zeros(k, 1, dtype=double),
+            places,
         ]
 
-    def loss(weights: Any, means: Any, roots: Any, points: Any, zero: Any) -> Any:
+    def loss(weights: Any, means: Any, roots: Any, points: Any, zero: Any, places: Any) -> Any:
         logs, rest = roots[:, :d], roots[:, d:]
         diagonal = torch.exp(logs)
         lower = torch.reshape(torch.index_select(torch.cat([rest, zero], 1), 1, places), (k, d, d))

@@ -18,9 +18,11 @@ from adjoint.execute.budget_solver import smallest, solved
 from adjoint.execute.memory import bytes_of
 from adjoint.execute.plan import Plan
 from adjoint.flow.revolve import fewest_steps
+from adjoint.ops.activation import gelu_tanh, relu, sigmoid, silu
 from adjoint.ops.random import dropout_mask
 from benchmarks.peak import measured_peak
 from tests.execute.agreement import same
+from tests.ops.case import spread
 
 FLOAT = torch.float32
 
@@ -207,6 +209,37 @@ def test_no_level_merges_what_is_computed_again(level: str) -> None:
     text = evaluator.program(values)
     assert again
     assert text.count('tanh') >= 12 + sum(step.node.op is ad.tanh for step in again)
+
+
+FUNCTIONS = {
+    'gelu_tanh': gelu_tanh, 'silu': silu, 'tanh': ad.tanh, 'relu': relu, 'sigmoid': sigmoid,
+    'layernorm': lambda x: ad.layernorm(x, (32,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('part', [0.8, 0.6])
+@pytest.mark.parametrize('level', ['none', 'bitwise', 'fast'])
+@pytest.mark.parametrize('name', FUNCTIONS)
+def test_kernels_that_are_several_nodes_are_computed_again_as_wholes(
+    name: str, level: str, part: float
+) -> None:
+    weights = [ad.Variable(f'w{i}', (32, 32), FLOAT) for i in range(10)]
+    x = ad.Variable('x', (256, 32), FLOAT)
+    h = x
+    for i, w in enumerate(weights):
+        product = h @ w + 0.1 * i
+        h = FUNCTIONS[name](product)
+    loss = ad.sum(h * h)
+    nodes = [loss, *ad.gradients(loss, weights)]
+    values = {v: spread(*v.shape, seed=i).float() / 8 for i, v in enumerate((x, *weights))}
+    free = ad.Evaluator(nodes, optimize=level)
+    budget = int(part * free.memory(values).peak_bytes)
+    evaluator = ad.Evaluator(nodes, optimize=level, memory_budget=budget)
+    assert evaluator.memory(values).recomputed
+    wanted = free.run(values)
+    for _ in range(2):
+        for a, b in zip(evaluator.run(values), wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-6 * float(b.abs().max()))
 
 
 def test_a_draw_that_is_made_again_is_the_same() -> None:
