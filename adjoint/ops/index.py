@@ -11,13 +11,14 @@ from adjoint.core.extent import Extent
 from adjoint.core.node import Node, Operand
 from adjoint.core.operand import as_node
 from adjoint.core.tensor_type import TensorType
+from adjoint.ops.composed import Composed
 from adjoint.ops.creation import zeros_like
 from adjoint.ops.linear import Linear
 
 __all__ = [
     'Crop', 'Gather', 'Getitem', 'IndexAdd', 'IndexSelect', 'Pad', 'ScatterAdd', 'Slot', 'Ungetitem',
-    'crop', 'filled', 'gather', 'getitem', 'index_add', 'index_select', 'pad_to_like', 'scatter_add',
-    'template_of', 'ungetitem',
+    'Ungetitems', 'crop', 'filled', 'gather', 'getitem', 'index_add', 'index_select', 'pad_to_like',
+    'scatter_add', 'template_of', 'ungetitem', 'ungetitems',
 ]  # fmt: skip
 
 
@@ -114,11 +115,13 @@ class Ungetitem(Linear):
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
         a, like, *tensors = input_values
-        result = torch.zeros_like(like, dtype=a.dtype, memory_format=torch.contiguous_format)
         index = filled(node.attrs['index'], tensors)
         if not tensors:
+            # Laid out as what was indexed: what undoes the reshapes before it copies nothing.
+            result = torch.zeros_like(like, dtype=a.dtype)
             result[index] = a
             return result
+        result = torch.zeros_like(like, dtype=a.dtype, memory_format=torch.contiguous_format)
         # Positions of the entries, so that duplicates and any mix of indices add up.
         places = torch.arange(like.numel(), device=like.device).reshape(like.shape)[index]
         return result.view(-1).index_add(0, places.reshape(-1), a.reshape(-1)).view(like.shape)
@@ -126,6 +129,34 @@ class Ungetitem(Linear):
     def adjoint(self, node: Node, ct: Node) -> Sequence[Node | None]:
         _, _, *tensors = node.inputs
         return [Node([ct, *tensors], getitem, node.attrs), None, *(None for _ in tensors)]
+
+
+class Ungetitems(Composed):
+    """Zeros of the shape of the last operand, with each of the others added at its index.
+
+    A sum of :class:`Ungetitem` as one op; ``attrs['indices']`` has no tensors, and no entry twice.
+    """
+
+    name = 'ungetitems'
+
+    def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
+        *parts, like = input_values
+        result = torch.zeros_like(like, dtype=parts[0].dtype)
+        for index, a in zip(node.attrs['indices'], parts, strict=True):
+            # Added, and not put: a negative zero becomes one that is positive, as in the sum.
+            result[index].add_(a)
+        return result
+
+    def written(self, node: Node) -> Sequence[Node]:
+        *parts, like = node.inputs
+        placed = [
+            Node([a, like], ungetitem, {'index': index})
+            for index, a in zip(node.attrs['indices'], parts, strict=True)
+        ]
+        total = placed[0]
+        for each in placed[1:]:
+            total = total + each
+        return [total]
 
 
 class Gather(Linear):
@@ -257,6 +288,7 @@ def _same_sizes(a: Node, b: Node) -> bool:
 
 getitem = Getitem()
 ungetitem = Ungetitem()
+ungetitems = Ungetitems()
 gather = Gather()
 scatter_add = ScatterAdd()
 index_select = IndexSelect()

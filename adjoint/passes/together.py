@@ -1,15 +1,20 @@
 """Values that one kernel computes together."""
 
 from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
 
 import torch
 
 from adjoint.core.node import Node
+from adjoint.ops.arithmetic import add
 from adjoint.ops.attention import attention, attention_pullback, attention_with_logsumexp, fits_kernel
+from adjoint.ops.index import ungetitem, ungetitems
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
 from adjoint.ops.normalise import layernorm, layernorm_derivative, layernorm_with_statistics
 from adjoint.ops.several import item, items
 from adjoint.passes.facts import dtype_of, is_real, shape_of
+from adjoint.passes.places import are_shared, places_of
 from adjoint.passes.rewrite import BITWISE, Family, rewrite
 
 __all__ = ['TOGETHER']
@@ -126,11 +131,44 @@ def pullback_of_attention(y: Node) -> Node | None:
     return item(Node([*whole.inputs, *found], attention_pullback, whole.attrs), position)
 
 
+@rewrite(
+    add,
+    exactness=BITWISE,
+    examples=[
+        'getitem.gradient(batch[0], x)[0] + getitem.gradient(batch[1], y)[0]',
+        'getitem.gradient(x[..., 0], column[:, 0])[0] + getitem.gradient(x[:, 2:], c)[0]',
+        'getitem.gradient(A[0], row)[0] + getitem.gradient(A[1], row)[0] + getitem.gradient(A[2:], B[2:])[0]',
+    ],
+)
+def parts_put_back(y: Node) -> Node | None:
+    """The cotangents of parts of a tensor that have no entry in common are put back into one tensor."""
+    if len(y.inputs) != 2:  # noqa: PLR2004 no number
+        return None
+    found = [_put_back(x) for x in y.inputs]
+    like = y.inputs[0].inputs[-1] if found[0] else None
+    shape = None if like is None else shape_of(like)
+    if like is None or shape is None or not found[1] or y.inputs[1].inputs[-1] is not like:
+        return None
+    parts = [each for some in found for each in some]
+    dtypes = {dtype_of(a) for _, a in parts}
+    places = [places_of(index, shape) for index, _ in parts]
+    if len(dtypes) > 1 or None in dtypes or any(are_shared(p, q) for p, q in combinations(places, 2)):
+        return None
+    return Node([*(a for _, a in parts), like], ungetitems, {'indices': tuple(index for index, _ in parts)})
+
+
+def _put_back(x: Node) -> list[tuple[tuple[Any, ...], Node]]:
+    """Return the indices at which a tensor of zeros has something, with what it has there."""
+    if x.op is ungetitem and len(x.inputs) == 2:  # noqa: PLR2004 no index tensors
+        return [(x.attrs['index'], x.inputs[0])]
+    return [*zip(x.attrs['indices'], x.inputs, strict=False)] if x.op is ungetitems else []
+
+
 TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
     (
         maximum_with_position, norm_with_statistics, derivative_with_statistics, attention_and_logsumexp,
-        pullback_of_attention,
+        pullback_of_attention, parts_put_back,
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import torch
 
 import adjoint as ad
 from adjoint import Node
-from adjoint.ops.index import Slot, ungetitem
+from adjoint.ops.index import Slot, ungetitem, ungetitems
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, i, sized, spread, spread_complex, t
 
@@ -109,7 +109,26 @@ def _by_torch(
     return torch.autograd.grad(x[_filled(index, tensors)], x, ct)[0]
 
 
+def _ungetitems(like: Node, indices: tuple[tuple[Any, ...], ...], *parts: Node) -> Node:
+    return Node([*parts, like], ungetitems, {'indices': indices})
+
+
+def _each_by_torch(
+    like: torch.Tensor, indices: tuple[tuple[Any, ...], ...], *parts: torch.Tensor
+) -> torch.Tensor:
+    return sum((_by_torch(ct, like, i) for i, ct in zip(indices, parts, strict=True)), 0 * like)
+
+
 UNGETITEM = {
+    'ungetitems': Case(
+        _ungetitems,
+        [
+            sized(X, ((0,), (slice(1, 3),)), spread(4), spread(2, 4, seed=3)),
+            sized(X.mT, ((Ellipsis, 0), (slice(1, 2), 2), (0, 1)), spread(4), spread(1), t(0.3)),
+            sized(Y, ((slice(None), slice(0, 2)), (0, 2)), spread(2, 2, 2, seed=4), spread(2, seed=5)),
+        ],
+        _each_by_torch,
+    ),
     'ungetitem': Case(
         _ungetitem,
         [
