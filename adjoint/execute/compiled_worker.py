@@ -31,6 +31,11 @@ from typing import Any, TextIO, cast
 # ruff: noqa: E402 what is imported makes many objects, and hardly any garbage
 gc.disable()
 
+# Inductor would try for seconds whether vectors can be compiled for this processor. It is taken for granted.
+_TELLS = 'TORCHINDUCTOR_VEC_ISA_OK'
+_IS_TOLD = _TELLS in os.environ
+os.environ.setdefault(_TELLS, '1')
+
 import torch
 from torch._dynamo.source import ConstantSource
 from torch._guards import TracingContext, tracing
@@ -54,9 +59,6 @@ __all__ = ['main']
 
 # What a program that keeps nothing of Inductor's loading may import.
 _LIGHT = frozenset({'torch', 'math', 'random', 'os', 'tempfile', 'ctypes', 'cmath'})
-
-# What the environment says of whether vectors can be compiled.
-_TOLD = config.cpp.vec_isa_ok
 
 # Names for what is only there when Inductor is imported.
 _INDUCTORS = frozenset({'async_compile', 'inductor_ops', 'alloc_from_pool'})
@@ -109,8 +111,9 @@ def compile_into(program: Path, folder: Path) -> None:
     torch.set_num_threads(asked['threads'])
     try:
         found = made(asked)
-    except CppCompileError:
-        if not tries_vectors():
+    except Exception as error:
+        is_compilers = isinstance(getattr(error, 'inner_exception', error), CppCompileError)
+        if not (is_compilers and tries_vectors()):
             raise
         found = made(asked)
     path = Path(PyCodeCache.write(found.source_code)[1])
@@ -135,13 +138,7 @@ def made(asked: Mapping[str, Any]) -> Any:
 
 
 def warm() -> None:
-    """Do what takes seconds before the first kernel beside what comes before it.
-
-    The headers of kernels are compiled in a thread. Whether vectors can be compiled for this processor, which
-    Inductor would try first, is taken for granted.
-    """
-    if _TOLD is None:
-        config.cpp.vec_isa_ok = True
+    """Have the headers of kernels compiled in a thread, beside what comes before the first kernel."""
 
     def job() -> None:
         # What fails here fails again where somebody is told of it.
@@ -153,9 +150,10 @@ def warm() -> None:
 
 def tries_vectors() -> bool:
     """Have Inductor try after all whether vectors can be compiled; return whether that is new."""
-    is_new = config.cpp.vec_isa_ok is not _TOLD
-    config.cpp.vec_isa_ok = _TOLD
-    valid_vec_isa_list.cache_clear()
+    is_new = not _IS_TOLD and config.cpp.vec_isa_ok is not None
+    if is_new:
+        config.cpp.vec_isa_ok = None
+        valid_vec_isa_list.cache_clear()
     return is_new
 
 

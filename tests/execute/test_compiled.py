@@ -248,6 +248,24 @@ def test_a_process_that_is_started_ends_with_its_service() -> None:
     assert service.pid is None
 
 
+def test_where_vectors_cannot_be_compiled_kernels_are_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / 'g++'
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-mavx*) exit 1;; esac\nexec g++ "$@"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
+    service = Service()
+    x = ad.Variable('x', (50,), torch.float64)
+    nodes, value = [ad.sin(ad.cos(x) * x) + 1], {x: torch.linspace(0, 1, 50, dtype=torch.float64)}
+    evaluator = ad.Evaluator(nodes, executor=Compiled(service=service, store=Store(tmp_path / 'kept')))
+    wanted = ad.Evaluator(nodes, executor='reference').run(value)
+    torch.testing.assert_close(evaluator.run(value), wanted, rtol=1e-12, atol=1e-12)
+    service.close()
+    assert is_whole(evaluator.state(value)), evaluator.state(value)
+
+
 def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Service, tmp_path: Path) -> None:
     compiled = Compiled(service=service, store=Store(tmp_path))
     x = ad.Variable('x', (5,), torch.float64)
