@@ -7,7 +7,7 @@ followed here step by step.
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -33,7 +33,7 @@ def reduction_on_gpu(x: torch.Tensor, kept: Sequence[int], computed_in: int) -> 
     """
     if x.numel() == 0 or not torch.cuda.is_available():
         return 0
-    gpu: Any = torch.cuda.get_device_properties(x.device)
+    gpu = cast('Any', torch.cuda.get_device_properties(x.device))
     axes = [(x.stride(i), x.shape[i], i in kept) for i in range(x.ndim) if x.shape[i] > 1]
     inner = sorted(axis[:2] for axis in axes if not axis[2])
     outer = sorted(axis[:2] for axis in axes if axis[2])
