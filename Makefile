@@ -112,6 +112,9 @@ counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts tho
 bench: $(PEERS_STAMP) ## Measure the workloads against eager PyTorch and others (ARGS='--only W3 --compile')
 	$(BIN)/python -m benchmarks.bench $(ARGS)
 
+gpu: $(STAMP) ## Check all ops and executors on a GPU, where there is one
+	$(BIN)/python -m pytest -n $(WORKERS) tests/gpu $(ARGS)
+
 kernels: $(STAMP) ## Show which kernels the time of a workload goes to, ours and eager PyTorch's (ARGS='W5 W8')
 	$(BIN)/python -m benchmarks.kernels $(ARGS)
 

@@ -273,7 +273,7 @@ def main() -> None:
     with TemporaryDirectory() as empty:
         os.environ['TMPDIR'] = empty
         rows = [measure(w, options) for w in track(chosen, 'measuring')]
-    about = {'threads': options.threads, 'torch': torch.__version__}
+    about: dict[str, Any] = {'threads': options.threads, 'torch': str(torch.__version__)}
     if given.device == 'cuda':
         about['device'] = torch.cuda.get_device_name()
     write(rows, about, given.name, is_apart=given.apart, adds=given.add)

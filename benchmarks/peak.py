@@ -20,7 +20,7 @@ def measured_peak(run: Callable[[], Any], device: str = 'cpu') -> int:
     run : callable
         Its result is alive until everything was counted.
     device : {'cpu', 'cuda'}
-        Where it allocates. A GPU's are counted by torch, which gives multiples of 512 bytes.
+        Where it allocates. What is asked for counts, and not how much more torch sets aside on a GPU.
     """
     if device == 'cuda':
         return _peak_on_gpu(run)
@@ -39,8 +39,8 @@ def measured_peak(run: Callable[[], Any], device: str = 'cpu') -> int:
 def _peak_on_gpu(run: Callable[[], Any]) -> int:
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
+    before = torch.cuda.memory_stats()['requested_bytes.all.current']
     result = run()
     torch.cuda.synchronize()
     del result
-    return torch.cuda.max_memory_allocated() - before
+    return torch.cuda.memory_stats()['requested_bytes.all.peak'] - before

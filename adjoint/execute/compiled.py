@@ -5,16 +5,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
+from torch.fx import GraphModule
 
 from adjoint.core.errors import AdjointError
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
 from adjoint.execute.compiled_check import difference, lies_as, shared_too_much
 from adjoint.execute.compiled_division import Division, Part
-from adjoint.execute.compiled_load import Layout, loaded
+from adjoint.execute.compiled_load import Call, Layout, loaded
 from adjoint.execute.compiled_program import CompiledPart, CompiledProgram, Piece, plain
 from adjoint.execute.compiled_service import CompilerError, Service
-from adjoint.execute.compiled_steps import Loop, SteppedProgram, loop_of, steps_at_once, unrolled
+from adjoint.execute.compiled_steps import Loop, SteppedProgram, checked, does_little, loop_of
 from adjoint.execute.compiled_store import Store
 from adjoint.execute.compiled_trace import traced
 from adjoint.execute.executor import Program, Task, with_copies
@@ -53,8 +54,8 @@ class Compiled:
     kept : Plan
         Runs what is not compiled.
     loop : Loop, optional
-        How often what is computed is computed again and again: it is the body of a loop. Where a step does
-        little, several are compiled as one program.
+        How what is computed is computed again and again: it is the body of a loop. Where a step does little,
+        it is compiled for whole sequences and the number of the step.
     """
 
     at_first_sight: bool = True
@@ -80,21 +81,23 @@ class Compiled:
         if self.loop is None:
             return self._prepare(task, made, values, sizes)
         try:
-            found = self._several(made, values, self.loop)
+            step = self._step(made, values, self.loop)
             why = ''
-        except Exception as error:  # noqa: BLE001 whatever it is: one step is run after the other
-            found, why = None, str(error) if isinstance(error, CompilerError) else repr(error)
-        if found is not None:
-            several, count = found
+        except Exception as error:  # noqa: BLE001 whatever it is: the body is run as others are
+            step, why = None, str(error) if isinstance(error, CompilerError) else repr(error)
+        if step is not None:
             one, results = self.kept.prepare_typed(made, values)
-            return SteppedProgram(one, self.loop, several, count), results
+            return SteppedProgram(one, *step), results
         one, results = self._prepare(task, made, values, sizes)
-        return SteppedProgram(one, self.loop, why=why), results
+        return SteppedProgram(one, text=why), results
 
     def _prepare(
         self, task: Task, made: Task, values: Sequence[torch.Tensor], sizes: Mapping[str, int]
     ) -> tuple[Program, list[torch.Tensor]]:
         """Compile what can be compiled of a task, given with types and without."""
+        if self.store.is_empty:
+            # A process will be needed, and takes seconds to start.
+            self.service.start()
         division = Division(made, values, most=self.most_parts, fewest=self.fewest_nodes)
         pieces = [self._piece(part, division, made.level) for part in division.parts()]
         results = with_copies([division.values[node] for node in made.outputs], made.copied)
@@ -104,25 +107,28 @@ class Compiled:
                 return piece.program, results
         return CompiledProgram(task, sizes, made, division.held, pieces), results
 
-    def _several(
+    def _step(
         self, made: Task, values: Sequence[torch.Tensor], loop: Loop
-    ) -> tuple[CompiledProgram, int] | None:
-        """Compile several steps of a body; ``None`` where that is not worth it."""
-        count = steps_at_once(loop, made, values)
-        if not count:
+    ) -> tuple[Call, list[torch.Tensor], str] | None:
+        """Compile a step of a loop, given by its number; ``None`` where that is not worth it."""
+        if not does_little(loop, made, values):
             return None
-        task, before = unrolled(made, loop, count), loop.carries + loop.sequences
-        # The slices of another step lie as those of the first.
-        inputs = [*values[: loop.carries], *list(values[loop.carries : before]) * count, *values[before:]]
-        division = Division(task, inputs, most=1, fewest=1)
+        before = loop.carries + loop.sequences
+        # Sequences are laid out by their slices.
+        slices = (x.contiguous() for x in values[loop.carries : before])
+        inputs = [*values[: loop.carries], *slices, *values[before:]]
+        division = Division(made, inputs, most=1, fewest=1)
         part = next(division.parts(), None)
-        if part is None or not {*task.outputs} <= {*part.task.outputs, *division.values}:
+        is_all = part is not None and {*made.outputs} <= {*part.task.outputs, *division.values}
+        if part is None or not part.is_written or not is_all:
             msg = 'it cannot be written as calls of ATen'
             raise CompilerError(msg)
-        inputs = [division.values[node] for node in part.task.fed]
-        results = Schedule(part.task, {}, is_restricted=True)(inputs)
-        piece = self._compiled(part, division, inputs, results, is_small=True)
-        return CompiledProgram(task, {}, task, division.held, [piece]), count
+        task, held = Task(made.outputs, (*made.fed, *division.held)), list(division.held.values())
+        module, layouts = self._traced(task, division)
+        call = loaded(module, layouts, self.service, self.store, (loop.carries, loop.sequences, loop.steps))
+        inputs = [plain(x) if x.is_neg() else x for x in [*inputs, *held]]
+        checked(call, loop, inputs, Schedule(task, {}, is_restricted=True)(inputs))
+        return call, held, module.code.strip()
 
     def _piece(self, part: Part, division: Division, level: Level) -> Piece:
         """Run a part, and make its program."""
@@ -162,17 +168,9 @@ class Compiled:
         division: Division,
         inputs: Sequence[torch.Tensor],
         results: Sequence[torch.Tensor],
-        *,
-        is_small: bool = False,
     ) -> Piece:
-        stand_ins = [division.stand_ins[node] for node in part.task.fed]
-        layouts: list[Layout] = [(tuple(x.shape), x.stride(), x.dtype, x.device) for x in stand_ins]
-        try:
-            module = traced(part.task, stand_ins, division.probe.mode)
-        except Exception as error:
-            msg = f'{type(error).__name__}: {error}'
-            raise CompilerError(msg) from error
-        call = loaded(module, layouts, self.service, self.store, is_small=is_small)
+        module, layouts = self._traced(part.task, division)
+        call = loaded(module, layouts, self.service, self.store)
         records = torch.is_grad_enabled()
         set_records(False)
         try:
@@ -192,3 +190,13 @@ class Compiled:
                 raise CompilerError(msg)
         copied = shared_too_much(inputs, found, results)
         return Piece(part, CompiledPart(call, layouts, copied, module.code), '')
+
+    def _traced(self, task: Task, division: Division) -> tuple[GraphModule, list[Layout]]:
+        """Return a task as calls of ATen, and the layouts of what it is given."""
+        stand_ins = [division.stand_ins[node] for node in task.fed]
+        layouts: list[Layout] = [(tuple(x.shape), x.stride(), x.dtype, x.device) for x in stand_ins]
+        try:
+            return traced(task, stand_ins, division.probe.mode), layouts
+        except Exception as error:
+            msg = f'{type(error).__name__}: {error}'
+            raise CompilerError(msg) from error

@@ -24,8 +24,8 @@ from adjoint.execute.internals import DATA_POINTER
 
 __all__ = ['Call', 'Layout', 'key_of', 'loaded']
 
-# Takes a list of tensors, and empties it.
-Call: TypeAlias = Callable[[list[torch.Tensor]], Sequence[torch.Tensor]]
+# Takes a list of tensors, and of a step of a loop its number, and empties it.
+Call: TypeAlias = Callable[[list[Any]], Sequence[torch.Tensor]]
 
 # Shape, strides, dtype and device.
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
@@ -45,7 +45,11 @@ _loading = Lock()
 
 
 def loaded(
-    module: GraphModule, layouts: Sequence[Layout], service: Service, store: Store, *, is_small: bool = False
+    module: GraphModule,
+    layouts: Sequence[Layout],
+    service: Service,
+    store: Store,
+    loop: tuple[int, int, int] | None = None,
 ) -> Call:
     """Return the compiled form of a program for tensors of these layouts.
 
@@ -59,16 +63,18 @@ def loaded(
         Compiles it.
     store : Store
         Where it is kept.
-    is_small : bool
-        Whether it does so little at a time that one thread is faster than several, and so are products of
-        matrices without a library.
+    loop : tuple of int, optional
+        It is a step of a loop that does little in one. How many inputs are carries; how many behind these are
+        slices; how many steps there are. What is compiled takes whole sequences in the place of the slices,
+        then the other inputs, the memory for the results of all steps, and the number of the step; it returns
+        the next carries.
 
     Raises
     ------
     CompilerError
         It cannot be compiled, or what was compiled cannot be loaded.
     """
-    key = key_of(module, layouts, is_small=is_small)
+    key = key_of(module, layouts, loop)
 
     def fill(folder: Path) -> None:
         asked = {
@@ -76,7 +82,7 @@ def loaded(
             'layouts': list(layouts),
             'threads': torch.get_num_threads(),
             'options': _OPTIONS,
-            'is_small': is_small,
+            'loop': loop,
         }
         program = folder / 'asked'
         program.write_bytes(pickle.dumps(asked))
@@ -100,12 +106,12 @@ def loaded(
         raise CompilerError(msg) from error
 
 
-def key_of(module: GraphModule, layouts: Sequence[Layout], *, is_small: bool = False) -> str:
+def key_of(module: GraphModule, layouts: Sequence[Layout], loop: tuple[int, int, int] | None = None) -> str:
     """Return what tells a compiled program from all others: its text, its constants, and where it runs."""
     made = hashlib.sha256()
     devices = {device for _, _, _, device in layouts if device.type == 'cuda'}
     parts = (
-        _FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, is_small, _told(), _machine(),
+        _FORMAT, module.code, list(layouts), torch.get_num_threads(), _OPTIONS, loop, _told(), _machine(),
         sorted(map(_gpu, devices)),
     )  # fmt: skip
     made.update(repr(parts).encode())

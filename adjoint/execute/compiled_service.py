@@ -35,6 +35,15 @@ class Service:
         self._owner = 0
         self._is_closed = False
 
+    def start(self) -> None:
+        """Start the process, so that it is ready when there is a program; raises nothing."""
+        if self._lock.acquire(blocking=False):  # else it compiles
+            try:
+                with contextlib.suppress(OSError, CompilerError):
+                    self._running()
+            finally:
+                self._lock.release()
+
     def compile(self, program: Path, folder: Path) -> None:
         """Compile a program into a folder.
 

@@ -1,32 +1,31 @@
-"""The body of a loop, compiled: several steps as one program, where a step does little."""
+"""The body of a loop that does little in a step, compiled for whole sequences and the number of the step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from adjoint.core.node import Node
 from adjoint.core.order import topological_sort
-from adjoint.core.rebuild import rebuilt
+from adjoint.execute.compiled_check import difference
+from adjoint.execute.compiled_load import Call
+from adjoint.execute.compiled_program import plain
+from adjoint.execute.compiled_service import CompilerError
 from adjoint.execute.compiled_trace import is_function
 from adjoint.execute.cost import NOMINAL
 from adjoint.execute.cost_meter import Meter
 from adjoint.execute.executor import Program, Task
 from adjoint.execute.reference import Schedule
-from adjoint.ops.body import Body, variable_like
+from adjoint.ops.body import Body
 
-__all__ = ['Loop', 'SteppedProgram', 'loop_of', 'steps_at_once', 'unrolled']
+__all__ = ['Loop', 'SteppedProgram', 'checked', 'does_little', 'loop_of']
 
-# A step that should take less than so many seconds is not worth a second thread, and what calls its kernels
-# costs as much as these.
+# A step that should take less than so many seconds is not worth a second thread, and what is around its
+# kernels costs as much as these.
 _LITTLE = 1e-5
 
-# So many steps are one program at most, and so many calls of kernels: it is compiled in little more time than
-# one step, since steps share their kernels.
-_MOST_STEPS, _MOST_CALLS = 8, 64
-
-# A program that a loop calls less often than this is not worth it.
-_FEWEST = 3
+# A loop of fewer steps than this is not worth a program.
+_FEWEST = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,8 @@ def loop_of(node: Node) -> Loop | None:
     return Loop(node.attrs['carries'], len(sequences), steps)
 
 
-def steps_at_once(loop: Loop, task: Task, values: Sequence[torch.Tensor]) -> int:
-    """Return how many steps are compiled as one program; none where the steps are few, or do much.
+def does_little(loop: Loop, task: Task, values: Sequence[torch.Tensor]) -> bool:
+    """Whether the steps of a loop are many, and do little.
 
     Parameters
     ----------
@@ -75,103 +74,111 @@ def steps_at_once(loop: Loop, task: Task, values: Sequence[torch.Tensor]) -> int
     """
     given = frozenset(task.fed)
     nodes = topological_sort(task.outputs, behind=given)
-    if task.copied or not all(node in given or is_function(node) for node in nodes):
-        return 0
-    if any(x.device.type != 'cpu' for x in values):
-        return 0
+    if loop.steps < _FEWEST or task.copied or any(x.device.type != 'cpu' for x in values):
+        return False
+    if not all(node in given or is_function(node) for node in nodes):
+        return False
     with Meter() as meter:
         Schedule(task, {}, is_restricted=True)(values)
-    if NOMINAL.seconds(meter.cost._replace(calls=0)) > _LITTLE:
-        return 0
-    most = min(_MOST_STEPS, _MOST_CALLS // max(meter.cost.calls, 1))
-    return min(max(most, 1), loop.steps // _FEWEST)
+    return NOMINAL.seconds(meter.cost._replace(calls=0)) < _LITTLE
 
 
-def unrolled(task: Task, loop: Loop, count: int) -> Task:
-    """Return several steps of a body as one task.
+def checked(call: Call, loop: Loop, values: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> None:
+    """Run a compiled step, and compare what it gives with the reference.
 
-    Its inputs are the carries, what the first step is given of each sequence, then what the second is, and
-    so on, and the constants; its outputs the carries after the last step, and the results of each.
+    Raises
+    ------
+    CompilerError
+        It fails, or gives something else.
     """
     before = loop.carries + loop.sequences
-    inside, constants = task.fed[:before], task.fed[before:]
-    carries = list(inside[: loop.carries])
-    slices: list[Node] = []
-    results: list[Node] = []
-    for _ in range(count):
-        row = [variable_like(x, x.given_name) for x in inside[loop.carries :]]
-        found = rebuilt(task.outputs, dict(zip(inside, [*carries, *row], strict=True)))
-        carries = found[: loop.carries]
-        results += found[loop.carries :]
-        slices += row
-    return Task((*carries, *results), (*inside[: loop.carries], *slices, *constants), task.level)
+    sequences = [torch.stack([x, x]) for x in values[loop.carries : before]]
+    stacks = [x.new_zeros((2, *x.shape)) for x in wanted[loop.carries :]]
+    for i in (1, 0):
+        given = [*values[: loop.carries], *sequences, *values[before:], *stacks]
+        try:
+            found = [*call([*given, i]), *(stack[i] for stack in stacks)]
+        except Exception as error:
+            msg = f'it fails: {type(error).__name__}: {error}'
+            raise CompilerError(msg) from error
+        # In the memory for all steps, results lie in order.
+        lying = [*wanted[: loop.carries], *(y.contiguous() for y in wanted[loop.carries :])]
+        for k, (own, theirs) in enumerate(zip(found, lying, strict=True)):
+            if why := difference(own, theirs):
+                msg = f'it does not give what the reference gives for output {k} of a step: {why}'
+                raise CompilerError(msg)
+        if i and any(stack[0].count_nonzero() for stack in stacks):
+            msg = 'it writes into the results of another step'
+            raise CompilerError(msg)
 
 
 class SteppedProgram:
-    """The program of a body, which a loop calls for one step, or repeats for many.
+    """The program of a body, which a loop calls for one step, or for all that are left.
 
     Parameters
     ----------
     one : Program
         Of a single step.
-    loop : Loop
-        How the body is run.
-    several : Program, optional
-        Of several steps: see :func:`unrolled`.
-    count : int
-        How many these are.
-    why : str
-        The reason why there is none.
+    call : Call, optional
+        Of a compiled step: from the carries, whole sequences, the constants, the memory for the results of
+        all steps, and the number of the step, to the next carries.
+    held : sequence of torch.Tensor
+        Further constants.
+    text : str
+        The step as it was given to the compiler, or the reason why it is not compiled.
     """
 
     def __init__(
-        self, one: Program, loop: Loop, several: Program | None = None, count: int = 0, why: str = ''
+        self, one: Program, call: Call | None = None, held: Sequence[torch.Tensor] = (), text: str = ''
     ) -> None:
         self.steady = bool(getattr(one, 'steady', False))
-        self._one, self._several = one, several
-        self._loop, self._count, self._why = loop, count, why
+        self.repeat = getattr(one, 'repeat', None)
+        self.over = None if call is None or not self.steady else self._over
+        self._one, self._call, self._held, self._text = one, call, held, text
 
     def __call__(self, values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Run one step."""
         return self._one(values)
 
-    def repeat(
+    def _over(
         self,
         carries: Sequence[torch.Tensor],
-        rows: Sequence[Sequence[torch.Tensor]],
+        sequences: Sequence[torch.Tensor],
         constants: Sequence[torch.Tensor],
-    ) -> tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]]:
-        """Run a step for each row of slices, several at a time; return the last carries, and each result."""
-        carried, kept, done = list(carries), list[tuple[torch.Tensor, ...]](), 0
-        first, count, several = self._loop.carries, self._count, self._several
-        while several is not None and len(rows) - done >= count:
-            given = [x for row in rows[done : done + count] for x in row]
-            found = several([*carried, *given, *constants])
-            carried, done = found[:first], done + count
-            width = (len(found) - first) // count
-            kept += [tuple(found[first + i * width : first + (i + 1) * width]) for i in range(count)]
-        if done == len(rows):
-            return carried, kept
-        repeat = getattr(self._one, 'repeat', None)
-        if repeat is not None:
-            carried, more = repeat(carried, rows[done:], constants)
-            return carried, kept + more
-        for row in rows[done:]:
-            found = self._one([*carried, *row, *constants])
-            carried = found[:first]
-            kept.append(tuple(found[first:]))
-        return carried, kept
+        stacks: Sequence[torch.Tensor],
+        steps: Iterable[int],
+    ) -> list[torch.Tensor]:
+        """Run steps, by their numbers; return the last carries.
+
+        Parameters
+        ----------
+        carries : sequence of torch.Tensor
+            What the first of them is given.
+        sequences : sequence of torch.Tensor
+            Each step takes its slice.
+        constants : sequence of torch.Tensor
+            What every step is given.
+        stacks : sequence of torch.Tensor
+            Where the results of each step are written to.
+        steps : iterable of int
+            The numbers.
+        """
+        call = self._call
+        assert call is not None  # noqa: S101 else nobody calls this
+        same = [*(x.contiguous() for x in sequences), *constants, *self._held]
+        same = [*(plain(x) if x.is_neg() else x for x in same), *stacks]
+        carried: Sequence[torch.Tensor] = [plain(x) if x.is_neg() else x for x in carries]
+        for i in steps:
+            carried = call([*carried, *same, i])
+        return list(carried)
 
     @property
     def state(self) -> str:
         """What runs."""
-        steps = f'; {self._count} steps at once, {self._several.state}' if self._several is not None else ''
-        return self._one.state + steps
+        return self._one.state if self._call is None else 'compiled, for each step but the first'
 
     @property
     def source(self) -> str:
-        """One step, and several."""
-        if self._several is None:
-            about = f'\n\n# several steps at once: not compiled: {self._why}' if self._why else ''
-            return self._one.source + about
-        return f'{self._one.source}\n\n# {self._count} steps at once\n{self._several.source}'
+        """A single step, and the compiled one."""
+        about = 'by its number' if self._call is not None else 'not compiled'
+        return f'{self._one.source}\n\n# {about}: {self._text}' if self._text else self._one.source

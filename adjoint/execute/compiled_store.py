@@ -37,6 +37,14 @@ class Store:
         self._root = root
         self._limit = limit
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept yet."""
+        try:
+            return next(self._home().iterdir(), None) is None
+        except OSError:
+            return True
+
     def get(self, key: str) -> Path | None:
         """Return the folder of a key, or ``None``; one that is not as it was written is removed."""
         folder = self._folder(key)
@@ -82,8 +90,11 @@ class Store:
             return None
         return self.get(key)
 
+    def _home(self) -> Path:
+        return default_folder() if self._root is None else self._root
+
     def _folder(self, key: str) -> Path:
-        return (default_folder() if self._root is None else self._root) / key
+        return self._home() / key
 
     def _prune(self, newest: Path) -> None:
         """Remove the folders used least lately, beyond as many as are kept."""

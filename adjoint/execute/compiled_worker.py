@@ -12,6 +12,8 @@ that who loads it need not import Inductor. Else it stays as it is, and ``parts.
 """
 
 import ast
+import contextlib
+import gc
 import json
 import os
 import pickle
@@ -22,10 +24,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Thread
 from types import MappingProxyType, ModuleType
 from typing import Any, TextIO, cast
 
+# ruff: noqa: E402 what is imported makes many objects, and hardly any garbage
+gc.disable()
+
+# Inductor would try for seconds whether vectors can be compiled for this processor. It is taken for granted.
+_TELLS = 'TORCHINDUCTOR_VEC_ISA_OK'
+_IS_TOLD = _TELLS in os.environ
+os.environ.setdefault(_TELLS, '1')
+
 import torch
+from torch._dynamo.source import ConstantSource
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
 from torch._inductor.codecache import CppPythonBindingsCodeCache, PyCodeCache
@@ -34,11 +46,14 @@ from torch._inductor.compile_fx import (
     _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
 )
 from torch._inductor.compile_fx import compile_fx_inner
+from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 from torch._inductor.decomposition import select_decomp_table
+from torch._inductor.exc import CppCompileError
 from torch._inductor.select_algorithm import extern_kernels
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
 __all__ = ['main']
 
@@ -79,6 +94,7 @@ def main(given: TextIO, answers: TextIO) -> None:
     """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
     for line in given:
         asked = json.loads(line)
+        gc.freeze()
         try:
             compile_into(Path(asked['program']), Path(asked['folder']))
             answer = {'error': ''}
@@ -86,14 +102,20 @@ def main(given: TextIO, answers: TextIO) -> None:
             answer = {'error': f'{type(error).__name__}: {error}'.strip().splitlines()[0]}
         answers.write(f'{json.dumps(answer)}\n')
         answers.flush()
+        gc.collect()
 
 
 def compile_into(program: Path, folder: Path) -> None:
     """Compile a pickled program, and write what it takes to run it."""
     asked: dict[str, Any] = pickle.loads(program.read_bytes())  # noqa: S301 written by who started this process
     torch.set_num_threads(asked['threads'])
-    make = small if asked['is_small'] else compiled
-    found = make(asked['module'], asked['layouts'], asked['options'])
+    try:
+        found = made(asked)
+    except Exception as error:
+        is_compilers = isinstance(getattr(error, 'inner_exception', error), CppCompileError)
+        if not (is_compilers and tries_vectors()):
+            raise
+        found = made(asked)
     path = Path(PyCodeCache.write(found.source_code)[1])
     module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
     light = lightened(found.source_code, module)
@@ -109,18 +131,45 @@ def compile_into(program: Path, folder: Path) -> None:
     (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
 
 
-def small(module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any]) -> Any:
-    """Return what Inductor makes of a program that does little at a time.
+def made(asked: Mapping[str, Any]) -> Any:
+    """Return what Inductor makes of what is asked for."""
+    given = asked['module'], asked['layouts'], asked['options']
+    return compiled(*given) if asked['loop'] is None else compiled_step(*given, asked['loop'])
+
+
+def warm() -> None:
+    """Have the headers of kernels compiled in a thread, beside what comes before the first kernel."""
+
+    def job() -> None:
+        # What fails here fails again where somebody is told of it.
+        with contextlib.suppress(Exception):
+            CppPythonBindingsCodeCache.load_pybinding_async([], 'extern "C" void kernel() {}')
+
+    Thread(target=job, daemon=True).start()
+
+
+def tries_vectors() -> bool:
+    """Have Inductor try after all whether vectors can be compiled; return whether that is new."""
+    is_new = not _IS_TOLD and config.cpp.vec_isa_ok is not None
+    if is_new:
+        config.cpp.vec_isa_ok = None
+        valid_vec_isa_list.cache_clear()
+    return is_new
+
+
+def compiled_step(
+    module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any], loop: Sequence[int]
+) -> Any:
+    """Return what Inductor makes of a step of a loop that does little in one, as a program of its number.
 
     It has one thread: to bring others in takes longer than what they would do. Products of matrices become
-    code, too, together with what is done to each entry of theirs, where there are templates for them; a
-    library takes as long to be called as to multiply.
+    code, too, where there are templates for them; a library takes as long to be called as to multiply.
     """
     options = options | _ALONE
     try:
-        return compiled(module, layouts, options | _TEMPLATES, _AS_BATCHES)
+        return compiled(module, layouts, options | _TEMPLATES, _AS_BATCHES, loop)
     except Exception:  # noqa: BLE001 of other types or layouts, there are none
-        return compiled(module, layouts, options)
+        return compiled(module, layouts, options, loop=loop)
 
 
 def compiled(
@@ -128,6 +177,7 @@ def compiled(
     layouts: Sequence[tuple[Any, ...]],
     options: dict[str, Any],
     decompositions: Mapping[Any, Callable[..., Any]] = _NONE,
+    loop: Sequence[int] | None = None,
 ) -> Any:
     """Return what Inductor makes of a program for tensors of these layouts.
 
@@ -141,16 +191,19 @@ def compiled(
         Inductor's.
     decompositions : mapping
         What is written otherwise, beside what Inductor always does.
+    loop : sequence of int, optional
+        See :func:`by_number`.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=None if loop is None else ShapeEnv())
     with torch.no_grad(), config.patch(options):
         with mode:
             inputs = [
                 torch.empty_strided(shape, strides, dtype=dtype, device=device)
                 for shape, strides, dtype, device in layouts
             ]
+            run, inputs = (module, inputs) if loop is None else by_number(module, inputs, loop)
             table = {**select_decomp_table(), **decompositions}
-            traced = make_fx(module, decomposition_table=table)(*inputs)
+            traced = make_fx(run, decomposition_table=table)(*inputs)
         with tracing(TracingContext(mode)):
             traced = joint_passes(traced)
             output = traced.graph.find_nodes(op='output')[0]
@@ -162,6 +215,44 @@ def compiled(
         msg = 'there is nothing to compile'
         raise ValueError(msg)
     return found
+
+
+def by_number(
+    module: GraphModule, inputs: Sequence[torch.Tensor], loop: Sequence[int]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """Return a step as a function of its number, and inputs for it.
+
+    Parameters
+    ----------
+    module : GraphModule
+        The step: from carries, slices and constants to the next carries and the results.
+    inputs : sequence of torch.Tensor
+        For it, without data.
+    loop : sequence of int
+        How many inputs are carries, how many are slices, and how many steps there are.
+    """
+    carries, sequences, steps = loop
+    before = carries + sequences
+    results = module(*inputs)[carries:]
+    wholes = [torch.empty(steps, *x.shape, dtype=x.dtype) for x in inputs[carries:before]]
+    stacks = [torch.empty(steps, *y.shape, dtype=y.dtype) for y in results]
+    environment = cast('FakeTensorMode', inputs[0].fake_mode).shape_env  # pyright: ignore[reportAttributeAccessIssue]
+    assert environment is not None  # noqa: S101 it was made with one
+    source = ConstantSource('step')
+    symbol = environment.create_symbol(
+        1, source=source, dynamic_dim=DimDynamic.DYNAMIC, constraint_dim=None, do_not_specialize_zero_one=True
+    )
+    number = environment.create_symintnode(symbol, hint=1, source=source)
+
+    def run(*given: Any) -> list[Any]:
+        *values, i = given
+        slices = [x.select(0, i) for x in values[carries:before]]
+        found = module(*values[:carries], *slices, *values[before : len(inputs)])
+        for stack, y in zip(values[len(inputs) :], found[carries:], strict=True):
+            stack.copy_(torch.select_scatter(stack, y, 0, i))
+        return list(found[:carries])
+
+    return run, [*inputs[:carries], *wholes, *inputs[before:], *stacks, number]
 
 
 def guarded(code: str) -> str:

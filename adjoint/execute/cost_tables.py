@@ -14,6 +14,8 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch.utils.flop_counter import flop_registry
 
+from adjoint.execute.cost_gpu import REDUCTIONS, reduction_on_gpu
+
 __all__ = ['Call', 'flops_of', 'moved_by', 'tensors_in', 'workspace_of']
 
 # Operations for each entry of the largest tensor that a kernel reads.
@@ -136,13 +138,24 @@ def _extent(x: torch.Tensor) -> int:
 
 
 def workspace_of(call: Call) -> int:
-    """Return the bytes that a call takes inside beside its results; of kernels of a processor only."""
+    """Return the bytes that a call takes inside beside its results; on a GPU those of reductions only."""
     if call.results and call.results[0].device.type != 'cpu':
-        return 0
+        is_known = call.name in REDUCTIONS and call.results[0].device.type == 'cuda'
+        return _reduction(call) if is_known else 0
     rule = _WORKSPACE.get(call.name)
     if rule is not None:
         return rule(call)
     return _casts(call) if torch.Tag.pointwise in call.kernel.tags else 0
+
+
+def _reduction(call: Call) -> int:
+    x, y = call.given[0], call.results[0]
+    place = 2 if call.name == 'linalg_vector_norm' else 1
+    given: Any = call.args[place] if len(call.args) > place else call.kwargs.get('dim')
+    dims = (given,) if isinstance(given, int) else tuple(given or range(x.ndim))
+    gone = {dim % max(x.ndim, 1) for dim in dims}
+    kept = [axis for axis in range(x.ndim) if axis not in gone]
+    return reduction_on_gpu(x, kept, max(4, y.element_size()))
 
 
 def _none(_: Call) -> int:

@@ -23,7 +23,7 @@ from adjoint.flow.batching import (
 )
 from adjoint.flow.holder import Holder, common_type
 from adjoint.flow.lighten import lighter
-from adjoint.flow.stacks import CHUNK, Slices, Stacks
+from adjoint.flow.stacks import CHUNK, Slices, Stacks, packed
 from adjoint.flow.stepping import Carried, Stepping
 from adjoint.flow.steps import Operands, live_carries, operands_of, present, pushed_step, started
 from adjoint.ops.body import Body, variable_like
@@ -34,9 +34,6 @@ from adjoint.ops.select import where
 from adjoint.ops.several import items, joined, parts, slots
 
 __all__ = ['Scan', 'loop_node', 'options_of', 'scanned', 'steps_of', 'with_states']
-
-
-_MATRIX = 2
 
 
 class Scan(Holder):
@@ -65,11 +62,18 @@ class Scan(Holder):
         carried = Carried(node, own.carries)
         stacks = Stacks(node, steps, reverse=reverse, before=_in_one(node, own.carries))
         if 'packs' in node.attrs:
-            own = replace(own, constants=[_packed(x) for x in own.constants])
+            own = replace(own, constants=[packed(x) for x in own.constants])
         step, slices = Stepping(body), Slices(own.sequences)
-        order = range(steps - 1, -1, -1) if reverse else range(steps)
-        for start in range(0, steps, CHUNK):
-            rows = slices.rows(order[start : start + CHUNK])
+        left = range(steps - 1, -1, -1) if reverse else range(steps)
+        while left:
+            done = steps - len(left)
+            over = step.over(carried.layouts) if done == 1 else None
+            if over is not None:
+                carried.values = over(carried.values, own.sequences, own.constants, stacks.opened(), left)
+                break
+            # The first step by itself shows what the next ones are given.
+            many = CHUNK - done % CHUNK if done else 1
+            rows, left = slices.rows(left[:many]), left[many:]
             for i, row in enumerate(rows):
                 repeat = step.repeats(carried.layouts)
                 if repeat is not None:
@@ -232,11 +236,6 @@ def scanned(body: Body, operands: Operands[Node], **options: Any) -> tuple[Node,
     step, operands = _trimmed(step, operands, outputs, options['length'])
     op = options['kind'](len(outputs))
     return items(loop_node(op, Body(step.of_body, outputs), operands, options, visible=visible))
-
-
-def _packed(x: torch.Tensor) -> torch.Tensor:
-    """Return a transposed matrix as one whose rows lie in order, by which torch multiplies faster."""
-    return x.contiguous() if x.ndim == _MATRIX and x.mT.is_contiguous() else x
 
 
 def _for_derivative(carries: Sequence[Node], outputs: Sequence[Node]) -> list[Node]:

@@ -12,12 +12,19 @@ from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 from adjoint.ops.creation import Variable
 
-__all__ = ['CHUNK', 'Slices', 'Stacks', 'retyped']
+__all__ = ['CHUNK', 'Slices', 'Stacks', 'packed', 'retyped']
 
 _NONE: Mapping[int, tuple[int, torch.Tensor]] = MappingProxyType({})
 
 # So many steps are taken apart, or put together, at once.
 CHUNK = 32
+
+_MATRIX = 2
+
+
+def packed(x: torch.Tensor) -> torch.Tensor:
+    """Return a transposed matrix as one whose rows lie in order, by which torch multiplies faster."""
+    return x.contiguous() if x.ndim == _MATRIX and x.mT.is_contiguous() else x
 
 
 class Slices:
@@ -148,15 +155,35 @@ class Stacks:
             What a step is given: of these, a loop without steps takes the types of its results.
         """
         if self._steps or self._filled:
-            whole = self._filled
-            ahead, behind = (slice(1, None), slice(-1)) if not self._reverse else (slice(-1), slice(1, None))
-            found = [x[ahead] if k in self._first else x for k, x in enumerate(whole)]
-            for k, (after, _) in self._before.items():
-                found[k] = whole[after][behind]
-            return found
+            return self._wholes()
         outputs = retyped(body, [TensorType.of(x) for x in operands])[first:]
         device = operands[0].device if operands else None
         return [self._empty(k, y, device) for k, y in enumerate(outputs)]
+
+    def opened(self) -> list[torch.Tensor]:
+        """Return the memory for the results of all steps, which others fill; the first step's are there."""
+        results = self._recent[0] if self._recent else ()
+        first = -1 if self._reverse else 0
+        for k, y in enumerate(results):
+            more = k in self._first
+            # In its place, one that is in the memory of another.
+            size = (self._steps + more) * (k not in self._before)
+            self._filled.append(y.new_empty((size, *y.shape)))
+            if more:
+                self._filled[k][first] = self._first[k]
+        found = self._wholes()
+        for whole, y in zip(found, results, strict=True):
+            whole[first] = y
+        self._recent, self._done = [], self._steps
+        return found
+
+    def _wholes(self) -> list[torch.Tensor]:
+        """Return the results of all steps, each in its order."""
+        ahead, behind = (slice(1, None), slice(-1)) if not self._reverse else (slice(-1), slice(1, None))
+        found = [x[ahead] if k in self._first else x for k, x in enumerate(self._filled)]
+        for k, (after, _) in self._before.items():
+            found[k] = self._filled[after][behind]
+        return found
 
     def _empty(self, position: int, y: Node, device: torch.device | None) -> torch.Tensor:
         known = y.type

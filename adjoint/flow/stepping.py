@@ -1,6 +1,6 @@
 """A body run step by step, at little more than the cost of its kernels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -11,13 +11,25 @@ from adjoint.core.node import Node
 from adjoint.core.tensor_type import TensorType
 from adjoint.ops.body import Body
 
-__all__ = ['Carried', 'Layouts', 'Repeat', 'Stepping', 'layouts_of']
+__all__ = ['Carried', 'Layouts', 'Over', 'Repeat', 'Stepping', 'layouts_of']
 
 Layouts: TypeAlias = list[tuple[Any, ...]]
 # From the carries, the slices of some steps, and the constants to the carries after these and their results.
 Repeat: TypeAlias = Callable[
     [Sequence[torch.Tensor], Sequence[Sequence[torch.Tensor]], Sequence[torch.Tensor]],
     tuple[list[torch.Tensor], list[tuple[torch.Tensor, ...]]],
+]
+# From the carries, the sequences, the constants, the memory for the results of all steps, and the numbers of
+# some steps to the carries after these.
+Over: TypeAlias = Callable[
+    [
+        Sequence[torch.Tensor],
+        Sequence[torch.Tensor],
+        Sequence[torch.Tensor],
+        Sequence[torch.Tensor],
+        Iterable[int],
+    ],
+    list[torch.Tensor],
 ]
 
 
@@ -66,10 +78,18 @@ class Stepping:
         layouts
             Those of the carries, as they are after the last call, which was given those of the carries alone.
         """
+        found: Repeat | None = self._ability('repeat', layouts)
+        return found
+
+    def over(self, layouts: Layouts) -> Over | None:
+        """Return the program as a loop over whole sequences, where it can be one; as :meth:`repeats`."""
+        found: Over | None = self._ability('over', layouts)
+        return found
+
+    def _ability(self, name: str, layouts: Layouts) -> Any:
         if not getattr(self._program, 'steady', False) or self._layouts != (layouts,):
             return None
-        found: Repeat | None = getattr(self._program, 'repeat', None)
-        return found
+        return getattr(self._program, name, None)
 
 
 class Carried:

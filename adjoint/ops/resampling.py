@@ -110,7 +110,11 @@ def _kernel(node: Node, x: torch.Tensor, suffix: str = '') -> Callable[..., torc
         axes = ' or '.join(str(n) for n in known)
         msg = f'interpolate by {mode} takes a batch of channels of {axes} axes, and got {[*x.shape]}'
         raise RuntimeError(msg)
-    return getattr(torch.ops.aten, known[x.ndim - 2] + suffix).default
+    name = known[x.ndim - 2] + suffix
+    if not hasattr(torch.ops.aten, name):
+        msg = f'torch {torch.__version__} has no kernel for interpolate by {mode}: use a later version'
+        raise NotImplementedError(msg)
+    return getattr(torch.ops.aten, name).default
 
 
 def _options(node: Node, x: torch.Tensor) -> list[Any]:

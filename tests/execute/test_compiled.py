@@ -215,6 +215,57 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
         assert float(own) == pytest.approx(float(wanted), rel=1e-12)
 
 
+def test_process_starts_at_once_only_where_nothing_is_kept_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(Service, 'start', lambda _: started.append(True))
+
+    def refuse(*_: object) -> None:
+        msg = 'no'
+        raise CompilerError(msg)
+
+    monkeypatch.setattr(Service, 'compile', refuse)
+    x = ad.Variable('x', (5,), torch.float64)
+    nodes, value = [ad.sin(ad.cos(x) * x) + 1], {x: torch.ones(5, dtype=torch.float64)}
+    ad.Evaluator(nodes, executor=Compiled(store=Store(tmp_path))).run(value)
+    assert started == [True]
+    (tmp_path / 'another').mkdir()
+    ad.Evaluator(nodes, executor=Compiled(store=Store(tmp_path))).run(value)
+    assert started == [True]
+
+
+def test_a_process_that_is_started_ends_with_its_service() -> None:
+    service = Service()
+    service.start()
+    pid = service.pid
+    assert pid is not None
+    service.start()
+    assert service.pid == pid
+    service.close()
+    assert service.pid is None
+    service.start()
+    assert service.pid is None
+
+
+def test_where_vectors_cannot_be_compiled_kernels_are_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / 'g++'
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-mavx*) exit 1;; esac\nexec g++ "$@"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
+    service = Service()
+    x = ad.Variable('x', (50,), torch.float64)
+    nodes, value = [ad.sin(ad.cos(x) * x) + 1], {x: torch.linspace(0, 1, 50, dtype=torch.float64)}
+    evaluator = ad.Evaluator(nodes, executor=Compiled(service=service, store=Store(tmp_path / 'kept')))
+    wanted = ad.Evaluator(nodes, executor='reference').run(value)
+    torch.testing.assert_close(evaluator.run(value), wanted, rtol=1e-12, atol=1e-12)
+    service.close()
+    assert is_whole(evaluator.state(value)), evaluator.state(value)
+
+
 def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Service, tmp_path: Path) -> None:
     compiled = Compiled(service=service, store=Store(tmp_path))
     x = ad.Variable('x', (5,), torch.float64)
@@ -236,12 +287,9 @@ def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Serv
     assert len(list(tmp_path.iterdir())) in {1, 2}  # the body, and the condition if it is not too small
 
 
-def test_loop_is_compiled_several_steps_at_once(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # What is around the loops is kept: it is compiled elsewhere. Fewer steps than usual compile faster.
+def test_steps_of_a_loop_are_compiled_by_their_number(service: Service, tmp_path: Path) -> None:
+    # What is around the loops is kept: it is compiled elsewhere.
     compiled = Compiled(service=service, store=Store(tmp_path), fewest_nodes=1000)
-    monkeypatch.setattr('adjoint.execute.compiled_steps._MOST_STEPS', 2)
     nodes, values = network(torch.float32)
     wanted = ad.Evaluator(nodes, executor='reference').run(values)
     evaluator = ad.Evaluator(nodes, executor=compiled, optimize='fast')
@@ -254,9 +302,10 @@ def test_loop_is_compiled_several_steps_at_once(
     ended = Service()
     ended.close()
     again = Compiled(service=ended, store=Store(tmp_path), fewest_nodes=1000)
-    found = ad.Evaluator(nodes, executor=again, optimize='fast').run(values)
-    for own, other in zip(found, evaluator.run(values), strict=True):
-        assert same(own, other)
+    other = ad.Evaluator(nodes, executor=again, optimize='fast')
+    other.run(values)
+    for own, theirs in zip(evaluator.run(values), other.run(values), strict=True):
+        assert same(own, theirs)
 
 
 def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:

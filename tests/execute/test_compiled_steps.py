@@ -1,7 +1,6 @@
-"""Several steps of a loop are one compiled program, which gives what single steps give."""
+"""The steps of a loop, each run by its number over whole sequences, give what single steps give."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,9 @@ import adjoint as ad
 from adjoint.core.order import topological_sort
 from adjoint.execute.compiled import Compiled
 from adjoint.execute.compiled_service import Service
-from adjoint.execute.compiled_steps import Loop, SteppedProgram, loop_of, steps_at_once, unrolled
+from adjoint.execute.compiled_steps import Loop, SteppedProgram, does_little, loop_of
 from adjoint.execute.compiled_store import Store
 from adjoint.execute.executor import Task
-from adjoint.execute.reference import Schedule
 
 STEPS, BATCH, HIDDEN = 43, 4, 16
 
@@ -39,43 +37,99 @@ def loops(nodes: Sequence[ad.Node]) -> list[ad.Node]:
     return [node for node in topological_sort(nodes) if 'body' in node.attrs]
 
 
-def two_carries() -> Task:
-    """A body that swaps its carries, gives one of them as it was, and another thing twice."""
-    a, b = ad.Variable('a', (2,), torch.float64), ad.Variable('b', (2,), torch.float64)
-    x, c = ad.Variable('x', (2,), torch.float64), ad.Variable('c', (), torch.float64)
-    y = a * c + x
-    return Task((b, y, a, y), (a, b, x, c))
+def traced_only(change: Callable[..., None] = lambda *_: None) -> tuple[Callable[..., Any], list[int]]:
+    """Stand in for the compiler: run what was traced, step by step; and the numbers of the steps run."""
+    numbers: list[int] = []
+
+    def loaded(module: Any, layouts: Sequence[Any], _: Any, __: Any, loop: tuple[int, int, int]) -> Any:
+        (carries, sequences, _), count = loop, len(layouts)
+
+        def call(given: list[Any]) -> list[torch.Tensor]:
+            *values, i = given
+            numbers.append(i)
+            before = carries + sequences
+            slices = [x[i] for x in values[carries:before]]
+            found = module(*values[:carries], *slices, *values[before:count])
+            for stack, y in zip(values[count:], found[carries:], strict=True):
+                stack[i] = y
+                change(stack, i)
+            return list(found[:carries])
+
+        return call
+
+    return loaded, numbers
 
 
-def by_single_steps(
-    task: Task, loop: Loop, carries: Sequence[torch.Tensor], rows: Any, constants: Any
-) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
-    run, kept = Schedule(task, {}), list[list[torch.Tensor]]()
-    carried = list(carries)
-    for row in rows:
-        found = run([*carried, *row, *constants])
-        carried = found[: loop.carries]
-        kept.append(found[loop.carries :])
-    return carried, kept
+def swapping(a: Any, b: Any) -> tuple[Any, Any]:
+    """A step that swaps its carries, gives one as it was, and another twice."""
+    (x, y), z = a, ad.sin(a[0]) * 0.5 + b
+    return (y, z), (x, z, {'again': z * 2, 'same': ad.transpose(ad.cat([z.reshape(1, -1)] * 2), 0, 1)})
 
 
-@pytest.mark.parametrize('length', [0, 2, 3, 7])
-def test_steps_at_once_are_steps_one_by_one(length: int) -> None:
-    task, loop, count = two_carries(), Loop(2, 1, 7), 3
-    one, several = Schedule(task, {}), Schedule(unrolled(task, loop, count), {})
-    program = SteppedProgram(one, loop, several, count)
-    values = torch.arange(2.0 * (length + 2), dtype=torch.float64).view(-1, 2).unbind()
-    carries, rows, constants = (
-        values[:2],
-        [(x,) for x in values[2:]],
-        [torch.tensor(0.5, dtype=torch.float64)],
-    )
-    wanted, each = by_single_steps(task, loop, carries, rows, constants)
-    last, kept = program.repeat(carries, rows, constants)
-    assert len(kept) == length
-    torch.testing.assert_close(last, wanted, rtol=0, atol=0)
-    for found, other in zip(kept, each, strict=True):
-        torch.testing.assert_close(list(found), other, rtol=0, atol=0)
+def graphs() -> dict[str, list[ad.Node]]:
+    """Loops over ``v: (3,)`` and ``xs: (9, 3)``, and their derivatives."""
+    v, xs = ad.Variable('v', (3,), torch.float64), ad.Variable('xs', (9, 3), torch.float64)
+    made: dict[str, list[ad.Node]] = {}
+    for name, options in (('forward', {}), ('reverse', {'reverse': True})):
+        (a, b), (c, d, more) = ad.scan(swapping, (v, v * 2), xs, **options)
+        made[name] = [a, b, c, d, more['again'], more['same']]
+    made['counted'] = [*ad.scan(lambda h, _: (h * v, ad.sum(h)), v, length=6)]
+    made['no results'] = [ad.scan(lambda h, x: (ad.cos(h) * x, None), v, xs)[0]]
+    made['a sum'] = [ad.scan(lambda h, x: (h + ad.exp(h * x * 0.1), None), v, xs)[0]]
+    held = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    made['held'] = [*ad.scan(lambda h, x: (ad.sin(h * held), h), v, xs)]
+    for nodes in made.values():
+        y = ad.sum(ad.sin(nodes[0]))
+        for node in nodes[1:]:
+            y = y + ad.sum(node * node)
+        nodes.extend(ad.gradients(y, [v, xs]))
+    return made
+
+
+@pytest.mark.parametrize('optimize', ['none', 'bitwise', 'fast'])
+@pytest.mark.parametrize('name', list(graphs()))
+def test_steps_by_number_give_what_single_steps_give(
+    name: str, optimize: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, numbers = traced_only()
+    monkeypatch.setattr('adjoint.execute.compiled.loaded', loaded)
+    nodes = graphs()[name]
+    variables = [node for node in topological_sort(nodes) if node.given_name in {'v', 'xs'}]
+    generator = torch.Generator().manual_seed(1)
+    # Only loops: what is around them is kept.
+    evaluator = ad.Evaluator(nodes, executor=Compiled(fewest_nodes=1000), optimize=optimize)
+    for transposed in (False, True):
+        values: dict[ad.Node, torch.Tensor] = {}
+        for x in variables:
+            drawn = torch.randn((3,) if x.given_name == 'v' else (9, 3), generator=generator).double()
+            values[x] = drawn.mT.contiguous().mT if transposed and drawn.ndim > 1 else drawn
+        wanted = ad.Evaluator(nodes, executor='reference').run(values)
+        for _ in range(2):
+            numbers.clear()
+            torch.testing.assert_close(evaluator.run(values), wanted, rtol=1e-12, atol=1e-12)
+        assert len(numbers) >= 5  # of the second run, when the program is there
+
+
+@pytest.mark.parametrize(
+    ('change', 'why'),
+    [
+        (
+            lambda stack, i: stack[i].add_(1),
+            'it does not give what the reference gives for output 1 of a step',
+        ),
+        (lambda stack, _: stack[0].add_(1), 'it writes into the results of another step'),
+        (lambda stack, _: stack[7], 'it fails: IndexError'),
+    ],
+)
+def test_step_that_goes_wrong_is_not_used(change: Any, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('adjoint.execute.compiled.loaded', traced_only(change)[0])
+    h, x = ad.Variable('h', (3,), torch.float64), ad.Variable('x', (3,), torch.float64)
+    compiled = Compiled(fewest_nodes=1000, loop=Loop(1, 1, 9))
+    values = [torch.rand(3, dtype=torch.float64) for _ in range(2)]
+    program, _ = compiled.prepare(Task((ad.sin(h * x), h + x), (h, x)), values, {})
+    assert isinstance(program, SteppedProgram)
+    assert program.over is None
+    assert f'# not compiled: {why}' in program.source
 
 
 def test_number_of_steps_is_known_of_loops_that_keep_all_of_a_fixed_number() -> None:
@@ -90,16 +144,12 @@ def test_number_of_steps_is_known_of_loops_that_keep_all_of_a_fixed_number() -> 
     assert [loop_of(node) for node in loops([asked])] == [None]
 
 
-def test_steps_are_taken_at_once_where_they_are_many_and_do_little() -> None:
+def test_what_does_little_is_told_from_what_does_much() -> None:
     w, h = ad.Variable('w', (HIDDEN, HIDDEN)), ad.Variable('h', (BATCH, HIDDEN))
     task, values = Task((ad.tanh(h @ w),), (h, w)), [torch.ones(BATCH, HIDDEN), torch.ones(HIDDEN, HIDDEN)]
-    assert [steps_at_once(Loop(1, 0, n), task, values) for n in (2, 7, 1000)] == [0, 2, 8]
-    deep = h
-    for _ in range(20):
-        deep = ad.tanh(deep)
-    assert steps_at_once(Loop(1, 0, 1000), Task((deep,), (h,)), values[:1]) == 3
+    assert [does_little(Loop(1, 0, n), task, values) for n in (3, 4, 1000)] == [False, True, True]
     x = ad.Variable('x', (512, 512))
-    assert steps_at_once(Loop(1, 0, 1000), Task((x @ x,), (x,)), [torch.ones(512, 512)]) == 0
+    assert not does_little(Loop(1, 0, 1000), Task((x @ x,), (x,)), [torch.ones(512, 512)])
 
 
 def test_what_is_more_than_a_function_is_not_run_to_see_what_it_does() -> None:
@@ -114,23 +164,17 @@ def test_what_is_more_than_a_function_is_not_run_to_see_what_it_does() -> None:
 
     task = Task((Noted()(x) * 2,), (x,))
     run.clear()  # of what its type is found from
-    assert steps_at_once(Loop(1, 0, 100), task, [torch.ones(3)]) == 0
+    assert not does_little(Loop(1, 0, 100), task, [torch.ones(3)])
     assert not run
 
 
-def test_why_steps_are_not_taken_at_once_is_told(tmp_path: Path) -> None:
+def test_why_a_step_is_not_compiled_is_told(tmp_path: Path) -> None:
     service = Service()
     service.close()
-    compiled = Compiled(service=service, store=Store(tmp_path), loop=Loop(2, 1, 40))
-    task, values = two_carries(), [torch.ones(2, dtype=torch.float64)] * 3 + [torch.tensor(0.5).double()]
-    program, results = compiled.prepare(task, values, {})
-    assert 'several steps at once: not compiled: nothing more is compiled' in program.source
-    rows: Any = [(x,) for x in torch.rand(5, 2, dtype=torch.float64)]
-    wanted, _ = by_single_steps(task, Loop(2, 1, 40), results[:2], rows, values[3:])
-    assert isinstance(program, SteppedProgram)
-    torch.testing.assert_close(program.repeat(results[:2], rows, values[3:])[0], wanted, rtol=0, atol=0)
+    compiled = Compiled(service=service, store=Store(tmp_path), loop=Loop(1, 0, 40))
+    x = ad.Variable('x', (2,), torch.float64)
+    program, _ = compiled.prepare(Task((x * 2,), (x,)), [torch.ones(2).double()], {})
+    assert '# not compiled: nothing more is compiled' in program.source
     z = ad.Variable('z', (2,), torch.complex128)
-    program, _ = replace(compiled, loop=Loop(1, 0, 40)).prepare(
-        Task((z * 2,), (z,)), [torch.ones(2).cdouble()], {}
-    )
-    assert 'it cannot be written as calls of ATen' in program.source
+    program, _ = compiled.prepare(Task((z * 2,), (z,)), [torch.ones(2).cdouble()], {})
+    assert '# not compiled: it cannot be written as calls of ATen' in program.source

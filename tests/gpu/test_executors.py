@@ -187,6 +187,25 @@ def test_the_peak_of_a_workload_is_told(name: str) -> None:
     assert told == pytest.approx(measured, rel=0.05)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ('shape', 'dim'),
+    [
+        ((1400, 128), 0), ((50, 28, 128), (0, 1)), ((4096, 1000), 0), ((100000, 7), 0), ((64, 300, 50), 1),
+        ((300, 64, 50), (0, 2)), ((1 << 20,), 0), ((2048, 2048), 1), ((3, 5), 0), ((20000, 33), (0, 1)),
+    ],
+)  # fmt: skip
+def test_what_a_sum_takes_inside_is_told(shape: tuple[int, ...], dim: Any, dtype: torch.dtype) -> None:
+    x = ad.Variable('x')
+    evaluator = ad.Evaluator([ad.sum(x, dim)])
+    value = torch.ones(shape, dtype=dtype, device='cuda')
+    for _ in range(3):
+        evaluator.run({x: value})
+    measured = measured_peak(lambda: evaluator.run({x: value}), 'cuda')
+    # How far the blocks of threads are is a number for each.
+    assert abs(evaluator.memory({x: value}).peak_bytes - measured) <= 1024 + measured // 100
+
+
 def test_a_memory_budget_is_kept() -> None:
     workload = next(w for w in WORKLOADS if w.name == 'W8')
     wanted, nodes, values = on_gpu(workload)

@@ -14,6 +14,8 @@ LINE = spread(2, 1, 4)
 X = spread(1, 2, 3, 4)
 BLOCK = spread(1, 1, 2, 3, 2)
 
+# Torch has it from 2.12 on.
+LANCZOS = [sample(X, 'lanczos_aa', (2, 5))] if hasattr(torch.ops.aten, '_upsample_lanczos2d_aa') else []
 _NAMES = {'nearest': ['nearest'] * 3, 'nearest-exact': ['nearest-exact'] * 3}
 _NAMES |= {'linear': ['linear', 'bilinear', 'trilinear'], 'bicubic': ['', 'bicubic', '']}
 
@@ -58,7 +60,7 @@ SIZES: dict[str, Case] = {
             sample(X, 'bicubic', (4, 6), None, True),
             sample(X, 'bilinear_aa', (2, 3)),
             sample(X, 'bicubic_aa', (2, 5), None, True),
-            sample(X, 'lanczos_aa', (2, 5)),
+            *LANCZOS,
         ],
         _resampled,
         refusals=[
@@ -221,5 +223,8 @@ MOVED: dict[str, Case] = {
         lambda x, _: x,
     ),
 }
+
+# Torch has it from 2.12 on.
+LANCZOS = [sample(X, 'lanczos_aa', (2, 5))] if hasattr(torch.ops.aten, '_upsample_lanczos2d_aa') else []
 
 CASES = SIZES | AFFINE | GRID | MOVED
