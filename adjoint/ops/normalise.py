@@ -1,6 +1,6 @@
 """Layer normalisation, and the pairs that are fused with a product."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,13 +9,14 @@ from adjoint.core.node import Node, Operand
 from adjoint.core.op import Op
 from adjoint.core.operand import as_node
 from adjoint.ops.activation import softmax
+from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
 from adjoint.ops.reduction import mean, rows_needed, rows_reached
 from adjoint.ops.several import items, packed, slots
 
 __all__ = [
-    'Fused', 'LayerNorm', 'LayerNormDerivative', 'LayerNormWithStatistics', 'MatMulLayerNorm',
-    'MatMulSoftmax', 'layernorm', 'layernorm_derivative', 'layernorm_with_statistics', 'matmul_layernorm',
+    'Fused', 'LayerNorm', 'LayerNormAcross', 'LayerNormWithStatistics', 'MatMulLayerNorm',
+    'MatMulSoftmax', 'layernorm', 'layernorm_across', 'layernorm_with_statistics', 'matmul_layernorm',
     'matmul_softmax', 'normalised_axes',
 ]  # fmt: skip
 
@@ -57,11 +58,11 @@ class LayerNorm(Op):
         return torch.nn.functional.layer_norm(a, a.shape[a.ndim - axes :], eps=node.attrs['eps'])
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        return [Node([*node.inputs, output_grad], layernorm_derivative, node.attrs)]
+        return [self._product(node, output_grad)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
         (t,) = input_tangents
-        return None if t is None else Node([*node.inputs, t], layernorm_derivative, node.attrs)
+        return None if t is None else self._product(node, t)
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
@@ -71,67 +72,67 @@ class LayerNorm(Op):
         """Return the rows with a marked entry, as wholes."""
         return rows_reached(node, masks, normalised_axes(node))
 
+    @staticmethod
+    def _product(y: Node, t: Node) -> Node:
+        """Return the Jacobian, which is symmetric, times ``t``."""
+        (a,) = y.inputs
+        axes = normalised_axes(y)
+        deviation = a - mean(a, axes, keepdim=True)
+        variance = mean(deviation * deviation, axes, keepdim=True)
+        return Node([y, t], layernorm_across, y.attrs) * rsqrt(variance + y.attrs['eps'])
+
 
 def normalised_axes(y: Node) -> tuple[int, ...]:
     """Return the axes of a node that are normalised, from the back."""
     return tuple(range(-len(y.attrs['normalized_shape']), 0))
 
 
-class LayerNormDerivative(Op):
-    """The derivative of ``layernorm`` at ``a``, which is symmetric, times ``t``.
+class LayerNormAcross(Op):
+    """What of ``t`` changes a normalised ``y``: no mean, and nothing along ``y``.
 
-    Its attrs are those of ``layernorm``. The means and the reciprocal roots of the variances of ``a`` may be
-    further operands: they are then not computed again. What flows to ``a`` flows through them too.
+    Times the reciprocal root of the variance it is the derivative of ``layernorm``, whose attrs it has; the
+    operand of that need not be kept beside its value.
     """
 
     axes = ()
-    name = 'layernorm_derivative'
+    name = 'layernorm_across'
 
     def compute(self, node: Node, input_values: list[torch.Tensor]) -> torch.Tensor:
-        a, t, *statistics = input_values
-        shape = a.shape[a.ndim - len(node.attrs['normalized_shape']) :]
-        average, root = statistics or torch.native_layer_norm(a, shape, None, None, node.attrs['eps'])[1:]
-        # The kernel reads memory beside what is smaller or lies apart.
-        t, average, root = t.expand_as(a), average.contiguous(), root.contiguous()
-        return _backward(t, a, shape, average, root, None, None, [True, False, False])[0]
+        y, t = input_values
+        axes = len(node.attrs['normalized_shape'])
+        if torch.is_grad_enabled() and (y.requires_grad or t.requires_grad):
+            # torch's autograd would take the operand for what statistics are made of.
+            along = normalised_axes(node)
+            return t - t.mean(along, keepdim=True) - y * (y * t).mean(along, keepdim=True)
+        front = y.shape[: y.ndim - axes]
+        zeros = y.new_zeros((*front, *(1,) * axes))
+        # The kernel for the derivative, of what has no mean and a root of 1; it reads memory beside what is
+        # smaller.
+        shape = y.shape[y.ndim - axes :]
+        return _backward(t.expand_as(y), y, shape, zeros, zeros + 1, None, None, [True, False, False])[0]
 
     def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        _, t, *statistics = node.inputs
-        along, y, root = self._parts(node)
-        products = output_grad * along(t, y) + t * along(output_grad, y)
-        by_a = y * along(output_grad, node) + self._times(node, products)
-        return [-(by_a * root), self._times(node, output_grad), *(None for _ in statistics)]
+        y, t = node.inputs
+        return [self._by_value(node, t, output_grad), Node([y, output_grad], self, node.attrs)]
 
     def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        _, t, *_ = node.inputs
-        by_a, by_t, *_ = input_tangents
-        total = None if by_t is None else self._times(node, by_t)
-        if by_a is None:
+        y, t = node.inputs
+        by_y, by_t = input_tangents
+        total = None if by_t is None else Node([y, by_t], self, node.attrs)
+        if by_y is None:
             return total
-        along, y, root = self._parts(node)
-        moved = self._times(node, by_a)
-        term = -((node * along(by_a, y) + moved * along(t, y) + y * along(t, moved)) * root)
+        axes = normalised_axes(node)
+        term = -(by_y * mean(t * y, axes, keepdim=True) + y * mean(t * by_y, axes, keepdim=True))
         return term if total is None else total + term
 
     def needs(self, node: Node, mask: Node | None) -> Sequence[Node | None]:
         """Return the rows with a marked entry, as wholes."""
-        return list(rows_needed(node, mask, normalised_axes(node))) * len(node.inputs)
+        return list(rows_needed(node, mask, normalised_axes(node))) * 2
 
     @staticmethod
-    def _times(node: Node, t: Node) -> Node:
-        """Return the derivative at the same place times another tensor."""
-        a, _, *statistics = node.inputs
-        return Node([a, t, *statistics], node.op, node.attrs)
-
-    @staticmethod
-    def _parts(node: Node) -> tuple[Callable[[Node, Node], Node], Node, Node]:
-        """Return the mean of a product over the normalised axes, the normalised rows, and their roots."""
-
-        def along(a: Node, b: Node) -> Node:
-            return mean(a * b, normalised_axes(node), keepdim=True)
-
-        y, _, root = items(Node(node.inputs[:1], layernorm_with_statistics, node.attrs))
-        return along, y, root
+    def _by_value(node: Node, t: Node, ct: Node) -> Node:
+        y, axes = node.inputs[0], normalised_axes(node)
+        return -(ct * mean(t * y, axes, keepdim=True) + t * mean(ct * y, axes, keepdim=True))
 
 
 class LayerNormWithStatistics(Op):
@@ -183,7 +184,8 @@ class LayerNormWithStatistics(Op):
 
 def _through_value(node: Node, t: Node) -> Node:
     """Return the derivative of a value with statistics times a tensor."""
-    return Node([*node.inputs, t, *items(node)[1:]], layernorm_derivative, node.attrs)
+    y, _, root = items(node)
+    return Node([y, t], layernorm_across, node.attrs) * root
 
 
 class Fused(Op):
@@ -244,7 +246,7 @@ class MatMulSoftmax(Fused):
 
 
 layernorm = LayerNorm()
-layernorm_derivative = LayerNormDerivative()
+layernorm_across = LayerNormAcross()
 layernorm_with_statistics = LayerNormWithStatistics()
 matmul_layernorm = MatMulLayerNorm()
 matmul_softmax = MatMulSoftmax()

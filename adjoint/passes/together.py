@@ -11,7 +11,7 @@ from adjoint.ops.arithmetic import add
 from adjoint.ops.attention import attention, attention_pullback, attention_with_logsumexp, fits_kernel
 from adjoint.ops.index import ungetitem, ungetitems
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
-from adjoint.ops.normalise import layernorm, layernorm_derivative, layernorm_with_statistics
+from adjoint.ops.normalise import layernorm, layernorm_with_statistics
 from adjoint.ops.several import item, items
 from adjoint.passes.facts import dtype_of, is_real, shape_of
 from adjoint.passes.places import are_shared, places_of
@@ -50,22 +50,6 @@ def norm_with_statistics(y: Node) -> Node | None:
     if dtype_of(y) not in _DTYPES:
         return None
     return item(Node(y.inputs, layernorm_with_statistics, y.attrs), 0)
-
-
-@rewrite(
-    layernorm_derivative,
-    exactness=BITWISE,
-    examples=[
-        'layernorm.gradient(layernorm(x, (4,)), y)[0]',
-        'layernorm.gradient(layernorm(batch, (3, 4), 0.1), batch)[0]',
-    ],
-)
-def derivative_with_statistics(y: Node) -> Node | None:
-    """The derivative of a layer norm takes the statistics that its value is computed with."""
-    if len(y.inputs) > 2 or dtype_of(y) not in _DTYPES:  # noqa: PLR2004 the operand and the cotangent
-        return None
-    statistics = items(Node(y.inputs[:1], layernorm_with_statistics, y.attrs))[1:]
-    return Node([*y.inputs, *statistics], layernorm_derivative, y.attrs)
 
 
 def _fits(given: Sequence[Node]) -> bool | None:
@@ -168,7 +152,7 @@ TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
     (
-        maximum_with_position, norm_with_statistics, derivative_with_statistics, attention_and_logsumexp,
+        maximum_with_position, norm_with_statistics, attention_and_logsumexp,
         pullback_of_attention, parts_put_back,
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ import adjoint as ad
 from adjoint.execute.kernels.fused import FUSIONS
 from adjoint.execute.kernels.fusion import Fusion
 from adjoint.execute.plan import Plan
+from adjoint.ops.step import greater
 from tests.execute.agreement import POISONED
 from tests.passes.drawn import built, drawn, variables_of
 
@@ -90,8 +91,7 @@ def test_a_value_that_another_needs_is_not_swallowed() -> None:
 def test_a_kernel_is_not_taken_apart_for_another() -> None:
     x, y, c = ad.Variable('x'), ad.Variable('y'), ad.Variable('c')
     feed = {v: torch.ones(3, 4) for v in (x, y, c)}
-    norm = ad.layernorm(x, (4,))
-    for derivative in (y * (1 - x * x), *norm.op.gradient(norm, y)):
+    for derivative in (y * (1 - x * x), y * greater(x, 0.0)):
         assert derivative is not None
         for total in (c + derivative, c - derivative * 2):
             text = ad.Evaluator([total], optimize='fast').program(feed)

@@ -9,7 +9,7 @@ from adjoint.execute.kernels.table import Place, Same, Table, Written, number
 from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
-from adjoint.ops.normalise import LayerNorm, LayerNormDerivative, LayerNormWithStatistics
+from adjoint.ops.normalise import LayerNorm, LayerNormAcross, LayerNormWithStatistics
 from adjoint.ops.reduction import (
     All_,
     Amax,
@@ -157,14 +157,16 @@ def _layernorm(place: Place) -> Written | None:
     return Written('{kernel}({0}, {shape}, {weight}, None, {eps})', bound)
 
 
-@TABLE.takes(LayerNormDerivative)
-def _layernorm_derivative(place: Place) -> Written | None:
-    x, _, *statistics = place.given
-    axes = len(place.node.attrs['normalized_shape'])
-    if x is None or not statistics or any(s is None or not s.is_contiguous for s in statistics):
+@TABLE.takes(LayerNormAcross)
+def _layernorm_across(place: Place) -> Written | None:
+    x, axes = place.given[0], len(place.node.attrs['normalized_shape'])
+    if x is None:
         return None
-    bound = {'kernel': _aten.native_layer_norm_backward.default, 'shape': x.shape[len(x.shape) - axes :]}
-    return Written('{kernel}({1}, {0}, {shape}, {2}, {3}, None, None, [True, False, False])[0]', bound)
+    front = len(x.shape) - axes
+    zeros = torch.zeros((*x.shape[:front], *(1,) * axes), dtype=x.dtype, device=x.device)
+    kernel = _aten.native_layer_norm_backward.default
+    bound = {'kernel': kernel, 'shape': x.shape[front:], 'mean': zeros, 'root': zeros + 1}
+    return Written('{kernel}({1}, {0}, {shape}, {mean}, {root}, None, None, [True, False, False])[0]', bound)
 
 
 @TABLE.takes(Embedding)
