@@ -17,7 +17,7 @@ from adjoint.core.errors import AdjointError, UnsupportedOpError
 from adjoint.core.source import Location
 from adjoint.interop.control import Mark
 from adjoint.interop.custom import CustomCall
-from adjoint.interop.internals import reparametrized, unchecked_distributions
+from adjoint.interop.internals import reparametrized, transforms_ended, unchecked_distributions
 from adjoint.interop.semantics import Recorder, Semantics, Trail
 from adjoint.interop.sizes import Sizes
 from adjoint.interop.surroundings import refuse_hidden_tensors, refuse_what_has_hooks, surroundings
@@ -159,7 +159,7 @@ def capture(call: Lifted, axes: Mapping[str, Mapping[int, str]]) -> Capture:
 
     tracer = make_fx(run, pre_dispatch=True, tracing_mode='real', _allow_non_fake_inputs=True)
     try:
-        with sizes.mode, torch.enable_grad(), surroundings(call.program, recorder):
+        with transforms_ended(), sizes.mode, torch.enable_grad(), surroundings(call.program, recorder):
             module = tracer(*fakes)
     except AdjointError:
         raise

@@ -21,7 +21,7 @@ __all__ = [
     'HigherOrderOperator', 'OpOverload', 'arguments_of', 'called_as_they_are', 'compiled_as_written',
     'decompositions', 'hooks_of_module', 'hooks_of_tensor', 'in_functorch', 'no_fast_path', 'node_of',
     'numbers_left_open', 'owns_memory', 'position', 'reparametrized', 'returns_alias', 'same_memory',
-    'unchecked_distributions', 'written_by',
+    'transforms_ended', 'unchecked_distributions', 'written_by',
 ]  # fmt: skip
 
 SETS_GRAD_ENABLED: Callable[..., Any] = torch._C._set_grad_enabled
@@ -33,6 +33,17 @@ PACKS_SEQUENCES: Callable[..., Any] = torch._VF._pack_padded_sequence
 def in_functorch() -> bool:
     """Whether a transform of ``torch.func`` runs."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+@contextmanager
+def transforms_ended() -> Generator[None]:
+    """End transforms of ``torch.func`` with the block that they began in: torch 2.11 leaves failed ones."""
+    before = torch._C._functorch.get_dynamic_layer_stack_depth()
+    try:
+        yield
+    finally:
+        if torch._C._functorch.get_dynamic_layer_stack_depth() > before:
+            torch._C._functorch.pop_dynamic_layer_stack_and_undo_to_depth(before)
 
 
 def position() -> int | None:
