@@ -13,7 +13,7 @@ from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch.fx import GraphModule
@@ -145,7 +145,7 @@ def _machine() -> tuple[str, ...]:
 
 def _gpu(device: torch.device) -> tuple[str, ...]:
     """Return what code for a GPU depends on."""
-    found = torch.cuda.get_device_properties(device)
+    found = cast('Any', torch.cuda.get_device_properties(device))
     return (found.name, f'{found.major}.{found.minor}', str(found.multi_processor_count))
 
 

@@ -110,8 +110,9 @@ def called_as_they_are(is_meant: Callable[[], bool]) -> AbstractContextManager[N
         is_theirs = getattr(function, '__module__', '').startswith('torch._higher_order_ops')
         return function if is_theirs and is_meant() else compiles(function, *args, **kwargs)
 
-    through_torch, compiles = getattr(higher_order, '_hop_compile_and_call', None), torch.compile
-    if through_torch is None:  # torch 2.11 and 2.12 have no one place for it
+    through_torch: Any = getattr(higher_order, '_hop_compile_and_call', None)
+    compiles = torch.compile
+    if through_torch is None:  # torch 2.11 has no one place for it
         return replaced(torch, 'compile', compile_)
     return replaced(higher_order, '_hop_compile_and_call', called)
 

@@ -339,7 +339,7 @@ def _by_torch(
     node: Node, operands: Sequence[torch.Tensor], ct: torch.Tensor, mask: torch.Tensor | None
 ) -> tuple[torch.Tensor, ...]:
     """Return the cotangents by the kernels that torch chooses for a GPU, with all axes that are broadcast."""
-    front: tuple[int, ...] = torch.broadcast_shapes(*(x.shape[:-2] for x in operands), ct.shape[:-2])
+    front = cast('tuple[int, ...]', torch.broadcast_shapes(*(x.shape[:-2] for x in (*operands, ct))))
     *given, ct = (x.expand(*front, *x.shape[-2:]) for x in (*operands, ct))
     is_causal, scale = node.attrs['is_causal'], node.attrs['scale']
 
