@@ -100,21 +100,33 @@ def unchecked_distributions() -> Generator[None]:
 
 def called_as_they_are(is_meant: Callable[[], bool]) -> AbstractContextManager[None]:
     """Call, within a block, higher-order ops with the functions they are given, which torch would compile."""
+    through_torch: Any = getattr(higher_order, '_hop_compile_and_call', None)
+    if through_torch is None:
+        return _not_compiled(is_meant)
 
     def called(function: Any, args: Any, kwargs: Any = None) -> Any:
         if not is_meant():
             return through_torch(function, args, kwargs)
         return function(*args, **(kwargs or {}))
 
-    def compile_(function: Any = None, *args: Any, **kwargs: Any) -> Any:
+    return replaced(higher_order, '_hop_compile_and_call', called)
+
+
+@contextmanager
+def _not_compiled(is_meant: Callable[[], bool]) -> Generator[None]:
+    """The same for torch 2.11, which has no one place for it: each op prepares for it, and compiles."""
+    prepares, compiles = higher_order.setup_compilation_env, torch.compile
+
+    def prepared() -> AbstractContextManager[Any]:
+        # What it takes away for a while is what records, among others, where gradients are switched off.
+        return nullcontext('eager') if is_meant() else prepares()
+
+    def compiled(function: Any = None, *args: Any, **kwargs: Any) -> Any:
         is_theirs = getattr(function, '__module__', '').startswith('torch._higher_order_ops')
         return function if is_theirs and is_meant() else compiles(function, *args, **kwargs)
 
-    through_torch: Any = getattr(higher_order, '_hop_compile_and_call', None)
-    compiles = torch.compile
-    if through_torch is None:  # torch 2.11 has no one place for it
-        return replaced(torch, 'compile', compile_)
-    return replaced(higher_order, '_hop_compile_and_call', called)
+    with replaced(higher_order, 'setup_compilation_env', prepared), replaced(torch, 'compile', compiled):
+        yield
 
 
 @contextmanager

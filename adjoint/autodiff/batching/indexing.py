@@ -27,9 +27,11 @@ from adjoint.ops.index import (
     IndexSelect,
     Slot,
     Ungetitem,
+    Ungetitems,
     getitem,
     index_select,
     ungetitem,
+    ungetitems,
 )
 from adjoint.ops.ordering import Searchsorted
 from adjoint.ops.scatter import IndexCopy, IndexFill, IndexPut, Put, Take, index_put
@@ -281,6 +283,7 @@ def _searchsorted(node: Node, batches: Batches) -> Node | None:
 RULES: dict[type[Op], Rule] = {
     Getitem: _getitem,
     Ungetitem: _ungetitem,
+    Ungetitems: as_decomposed(lambda node: ungetitems.written(node)[0]),
     IndexPut: _index_put,
     IndexSelect: _at_slices(1, _selected),
     IndexAdd: _at_slices(1, _written(accumulate=True)),
