@@ -79,19 +79,11 @@ def _is_one_axis(axes: Sequence[tuple[int, int]]) -> bool:
 
 
 def _vector(inner: Sequence[tuple[int, int]], outer: Sequence[tuple[int, int]]) -> int:
-    """Return how many outputs beside each other a thread computes."""
-    run = 1
-    rest: list[int] = [stride for stride, _ in inner]
-    for stride, size in outer:
-        if stride == run and not rest[len(inner) :]:
-            run *= size
-        else:
-            rest.append(stride)
-    vector = _VECTOR
-    for number in (run, *rest):
-        while number % vector:
-            vector //= 2
-    return vector
+    """Return how many outputs beside each other a thread computes: what goes into all steps and sizes."""
+    run, left = 1, list(outer)
+    while left and left[0][0] == run:
+        run *= left.pop(0)[1]
+    return math.gcd(_VECTOR, run, *(stride for stride, _ in (*inner, *left)))
 
 
 def _power(number: int) -> int:

@@ -12,11 +12,10 @@ from adjoint.ops.activation import softmax
 from adjoint.ops.arithmetic import rsqrt
 from adjoint.ops.contraction import matmul
 from adjoint.ops.reduction import mean, rows_needed, rows_reached
-from adjoint.ops.several import items, packed, slots
 
 __all__ = [
-    'Fused', 'LayerNorm', 'LayerNormAcross', 'LayerNormWithStatistics', 'MatMulLayerNorm',
-    'MatMulSoftmax', 'layernorm', 'layernorm_across', 'layernorm_with_statistics', 'matmul_layernorm',
+    'Fused', 'LayerNorm', 'LayerNormAcross', 'MatMulLayerNorm',
+    'MatMulSoftmax', 'layernorm', 'layernorm_across', 'matmul_layernorm',
     'matmul_softmax', 'normalised_axes',
 ]  # fmt: skip
 
@@ -135,59 +134,6 @@ class LayerNormAcross(Op):
         return -(ct * mean(t * y, axes, keepdim=True) + t * mean(ct * y, axes, keepdim=True))
 
 
-class LayerNormWithStatistics(Op):
-    """The value of ``layernorm``, the means, and the reciprocal roots of the variances with ``eps``.
-
-    Its attrs are those of ``layernorm``.
-    """
-
-    axes = ()
-    outputs = 3
-    name = 'layernorm_with_statistics'
-
-    def compute(self, node: Node, input_values: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        (a,) = input_values
-        axes, eps = normalised_axes(node), node.attrs['eps']
-        if a.requires_grad and torch.is_grad_enabled():
-            # torch's autograd would take the statistics that its kernel gives for constants.
-            average = a.mean(axes, keepdim=True)
-            deviation = a - average
-            root = ((deviation * deviation).mean(axes, keepdim=True) + eps).rsqrt()
-            return deviation * root, average, root
-        return torch.native_layer_norm(a, a.shape[a.ndim - len(axes) :], None, None, eps)
-
-    def gradient(self, node: Node, output_grad: Node) -> list[Node | None]:
-        (a,), (ct, *others) = node.inputs, slots(output_grad)
-        y, _, root = items(node)
-        axes = normalised_axes(node)
-        total = None if ct is None else _through_value(node, ct)
-        average = mean(a, axes, keepdim=True)
-        for by_statistic, factor in zip(others, (None, -y), strict=True):
-            if by_statistic is None:
-                continue
-            scaled = by_statistic if factor is None else by_statistic * root * root
-            (term,) = average.op.gradient(average, scaled)
-            assert term is not None  # noqa: S101 a mean has one
-            term = term if factor is None else term * factor
-            total = term if total is None else total + term
-        return [total]
-
-    def jvp(self, node: Node, input_tangents: Sequence[Node | None]) -> Node | None:
-        (t,) = input_tangents
-        if t is None:
-            return None
-        y, _, root = items(node)
-        axes = normalised_axes(node)
-        by_root = -(mean(t * y, axes, keepdim=True) * root * root)
-        return packed([_through_value(node, t), mean(t, axes, keepdim=True), by_root])
-
-
-def _through_value(node: Node, t: Node) -> Node:
-    """Return the derivative of a value with statistics times a tensor."""
-    y, _, root = items(node)
-    return Node([y, t], layernorm_across, node.attrs) * root
-
-
 class Fused(Op):
     """Base of a product followed by one more op: same value and derivatives as the pair."""
 
@@ -247,6 +193,5 @@ class MatMulSoftmax(Fused):
 
 layernorm = LayerNorm()
 layernorm_across = LayerNormAcross()
-layernorm_with_statistics = LayerNormWithStatistics()
 matmul_layernorm = MatMulLayerNorm()
 matmul_softmax = MatMulSoftmax()

@@ -1,7 +1,7 @@
 """Values that one kernel computes together."""
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import product
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from adjoint.ops.arithmetic import add
 from adjoint.ops.attention import attention, attention_pullback, attention_with_logsumexp, fits_kernel
 from adjoint.ops.index import ungetitem, ungetitems
 from adjoint.ops.max_pooling import max_pool_positions, max_pool_with_positions, pool_take
-from adjoint.ops.normalise import layernorm, layernorm_with_statistics
 from adjoint.ops.several import item, items
 from adjoint.passes.facts import dtype_of, is_real, shape_of
 from adjoint.passes.places import are_shared, places_of
@@ -39,17 +38,6 @@ def maximum_with_position(y: Node) -> Node | None:
     if positions.op is not max_pool_positions or positions.inputs[0] is not x or not is_real(x):
         return None
     return item(Node([x], max_pool_with_positions, positions.attrs), 0 if y.op is pool_take else 1)
-
-
-_DTYPES = (torch.float32, torch.float64)
-
-
-@rewrite(layernorm, exactness=BITWISE, examples=['layernorm(x, (4,))', 'layernorm(batch, (3, 4), 0.1)'])
-def norm_with_statistics(y: Node) -> Node | None:
-    """A layer norm has means and roots of variances too, for its derivative."""
-    if dtype_of(y) not in _DTYPES:
-        return None
-    return item(Node(y.inputs, layernorm_with_statistics, y.attrs), 0)
 
 
 def _fits(given: Sequence[Node]) -> bool | None:
@@ -115,6 +103,10 @@ def pullback_of_attention(y: Node) -> Node | None:
     return item(Node([*whole.inputs, *found], attention_pullback, whole.attrs), position)
 
 
+# A sum of many parts is made term by term: each would look at all of those before it.
+_MOST_PARTS = 8
+
+
 @rewrite(
     add,
     exactness=BITWISE,
@@ -135,8 +127,10 @@ def parts_put_back(y: Node) -> Node | None:
         return None
     parts = [each for some in found for each in some]
     dtypes = {dtype_of(a) for _, a in parts}
-    places = [places_of(index, shape) for index, _ in parts]
-    if len(dtypes) > 1 or None in dtypes or any(are_shared(p, q) for p, q in combinations(places, 2)):
+    if len(parts) > _MOST_PARTS or len(dtypes) > 1 or None in dtypes:
+        return None
+    here, there = ([places_of(index, shape) for index, _ in some] for some in found)
+    if any(are_shared(p, q) for p, q in product(here, there)):
         return None
     return Node([*(a for _, a in parts), like], ungetitems, {'indices': tuple(index for index, _ in parts)})
 
@@ -152,7 +146,6 @@ TOGETHER = Family(
     'together',
     'Values that one kernel gives are computed by one.',
     (
-        maximum_with_position, norm_with_statistics, attention_and_logsumexp,
-        pullback_of_attention, parts_put_back,
+        maximum_with_position, attention_and_logsumexp, pullback_of_attention, parts_put_back,
     ),
 )  # fmt: skip

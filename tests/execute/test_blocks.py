@@ -3,7 +3,7 @@
 import contextlib
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,25 +14,13 @@ import adjoint as ad
 from adjoint.execute.blocks import Blocking
 from adjoint.execute.plan import Plan
 from tests.execute.agreement import IN_BLOCKS, assert_agrees, same
+from tests.execute.drawn_values import drawn
+
+pytestmark = pytest.mark.usefixtures('two_threads')
 
 F32, F64 = torch.float32, torch.float64
 # Larger than a share of a thread, and with a rest that is no whole number of vectors.
 LARGE = (3, 12_347)
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
-def drawn(*shape: int, dtype: torch.dtype = F32, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    if dtype.is_complex or dtype.is_floating_point:
-        return torch.randn(shape, dtype=dtype, generator=generator)
-    return torch.randint(0, 2 if dtype is torch.bool else 9, shape, generator=generator).to(dtype)
 
 
 def blocks_in(evaluator: ad.Evaluator, values: Any) -> int:

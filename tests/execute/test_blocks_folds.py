@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -16,26 +16,14 @@ from adjoint.execute.plan import Plan
 from adjoint.ops.reduction import all_, any_
 from benchmarks.peak import measured_peak
 from tests.execute.agreement import IN_BLOCKS, assert_agrees, same
+from tests.execute.drawn_values import drawn
+
+pytestmark = pytest.mark.usefixtures('two_threads')
 
 F32, F64 = torch.float32, torch.float64
 # A unit of sums and more than a share, with a rest.
 LARGE = (3, 40_003)
 BLOCK = Blocking(least=1, block=1 << 17)
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(threads)
-
-
-def drawn(*shape: int, dtype: torch.dtype = F32, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    if dtype.is_floating_point or dtype.is_complex:
-        return torch.randn(shape, dtype=dtype, generator=generator)
-    return torch.randint(0, 2 if dtype is torch.bool else 9, shape, generator=generator).to(dtype)
 
 
 def check(build: Callable[..., Any], *values: torch.Tensor, folds: int, groups: int = 1) -> str:

@@ -65,9 +65,9 @@ def test_layer_norms(dtype: torch.dtype, shape: tuple[int, ...], axes: tuple[int
     x = ad.Variable('x')
     y = ad.layernorm(x, axes)
     for feed in ({x: entries(*shape, dtype=dtype)}, {x: torch.randn(shape, dtype=dtype)}):
-        check([y], feed, 'native_layer_norm')
-        check([y, *ad.gradients(ad.sum(ad.sin(y)), [x])], feed, 'native_layer_norm')
-    check([y], {x: torch.randn(shape, dtype=dtype).mT.contiguous().mT}, 'native_layer_norm')
+        check([y], feed, ' layer_norm(')
+        check([y, *ad.gradients(ad.sum(ad.sin(y)), [x])], feed, 'native_layer_norm_backward(')
+    check([y], {x: torch.randn(shape, dtype=dtype).mT.contiguous().mT}, ' layer_norm(')
 
 
 @pytest.mark.parametrize('dtype', DTYPES[:2])

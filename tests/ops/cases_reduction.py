@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import adjoint as ad
 from adjoint import Node
 from adjoint.ops.moments import deviation, nanmean, nansum
-from adjoint.ops.normalise import layernorm_across, layernorm_with_statistics
+from adjoint.ops.normalise import layernorm_across
 from adjoint.ops.reduction import (
     all_,
     any_,
@@ -18,7 +18,6 @@ from adjoint.ops.reduction import (
     unmean,
     unsum,
 )  # fmt: skip
-from adjoint.ops.several import item
 from adjoint.verify.samples import Sample, sample
 from tests.ops.case import Case, Convention, Refusal, spread, spread_complex, t
 
@@ -261,11 +260,6 @@ def along(op: Callable[..., Node], reference: Callable[..., torch.Tensor]) -> Ca
     return Case(op, samples, reference, refusals=[NO_STRING, BAD_DIM])
 
 
-def norm_with_statistics(a: Any, shape: Any, eps: float) -> ad.Node:
-    """A layer norm with its statistics as one node."""
-    return ad.Node([a], layernorm_with_statistics, ad.layernorm(a, shape, eps).attrs)
-
-
 def last(shape: Any) -> tuple[int, ...]:
     """The last axes, one for each size."""
     return tuple(range(-(1 if isinstance(shape, int) else len(shape)), 0))
@@ -289,21 +283,6 @@ def _norm_across(y: torch.Tensor, t: torch.Tensor, shape: Any, eps: float = 1e-5
 NORMALISED = {
     'softmax': along(ad.softmax, lambda x, dim=-1: torch.softmax(x, dim)),
     'log_softmax': along(ad.log_softmax, lambda x, dim=-1: torch.log_softmax(x, dim)),
-    'layernorm_with_statistics': Case(
-        lambda a, shape, eps=1e-5: item(norm_with_statistics(a, shape, eps), 0),
-        [sample(X, (3,)), sample(X, (2, 3), eps=0.1), sample(spread(4, 2).mT, (4,)), sample(spread(0, 3), 3)],
-        _layer_norm,
-    ),
-    'layernorm_with_statistics/mean': Case(
-        lambda a, shape, eps=1e-5: item(norm_with_statistics(a, shape, eps), 1),
-        [sample(X, (3,)), sample(X, (2, 3), eps=0.1), sample(spread(4, 2).mT, (4,))],
-        lambda a, shape, eps=1e-5: a.mean(last(shape), keepdim=True),
-    ),
-    'layernorm_with_statistics/root': Case(
-        lambda a, shape, eps=1e-5: item(norm_with_statistics(a, shape, eps), 2),
-        [sample(X, (3,)), sample(X, (2, 3), eps=0.1), sample(spread(4, 2).mT, (4,))],
-        lambda a, shape, eps=1e-5: (a.var(last(shape), correction=0, keepdim=True) + eps).rsqrt(),
-    ),
     'layernorm_across': Case(
         norm_across,
         [

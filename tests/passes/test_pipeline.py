@@ -7,6 +7,7 @@ import adjoint as ad
 from adjoint.core.errors import RuleError, TensorTypeError
 from adjoint.core.node import Node
 from adjoint.core.op import Op
+from adjoint.ops.index import ungetitems
 from adjoint.passes import pipeline
 from adjoint.passes.pipeline import optimize, optimized
 from adjoint.passes.rewrite import BITWISE, Family, Rewrite, rewrite
@@ -187,3 +188,17 @@ def test_a_product_with_an_identity_is_left_out_where_that_level_is_asked_for() 
     wide = x @ ad.registry()['eye'](3, 4, dtype=torch.float64)
     assert ad.optimize([wide], 'fast')[0].op.name == 'matmul'
     assert ad.optimize([x.to(torch.float32) @ ad.registry()['eye'](3)], 'fast')[0].op.name == 'cast'
+
+
+def test_parts_put_back_cost_no_more_each_where_there_are_many() -> None:
+    def made(count: int) -> int:
+        x = ad.Variable('x', (count, 3, 4), F64)
+        y = ad.sum(ad.sin(x[0, :, 1:]))
+        for i in range(1, count):
+            y = y + ad.sum(ad.sin(x[i, :, 1:])) * i
+        nodes = ad.topological_sort(optimize(ad.gradients(y, [x]), 'bitwise', final=True))
+        assert any(node.op is ungetitems for node in nodes)
+        return sum(len(node.inputs) for node in nodes)
+
+    few, many, twice = (made(count) for count in (20, 40, 80))
+    assert twice - many == 2 * (many - few)

@@ -9,7 +9,7 @@ from adjoint.execute.kernels.table import Place, Same, Table, Written, number
 from adjoint.ops.activation import LogSoftmax, Softmax
 from adjoint.ops.contraction import MatMul, MatMulLeft, MatMulRight
 from adjoint.ops.embedding import Embedding
-from adjoint.ops.normalise import LayerNorm, LayerNormAcross, LayerNormWithStatistics
+from adjoint.ops.normalise import LayerNorm, LayerNormAcross
 from adjoint.ops.reduction import (
     All_,
     Amax,
@@ -141,7 +141,7 @@ def _softmax(place: Place) -> Written:
     return Written('{kernel}({0}, {dim})', {'kernel': kernel, 'dim': place.node.attrs['dim']})
 
 
-@TABLE.takes(LayerNorm, LayerNormWithStatistics)
+@TABLE.takes(LayerNorm)
 def _layernorm(place: Place) -> Written | None:
     (x,), attrs = place.given, place.node.attrs
     axes = len(attrs['normalized_shape'])
@@ -151,9 +151,7 @@ def _layernorm(place: Place) -> Written | None:
     # With a weight the kernel for a CPU takes two thirds of the time; a factor of one changes no bit.
     is_quick = x.device.type == 'cpu' and x.dtype in {torch.float32, torch.float64}
     weight = torch.ones(shape, dtype=x.dtype) if is_quick else None
-    is_alone = isinstance(place.node.op, LayerNorm)
-    kernel = torch.layer_norm if is_alone else torch.native_layer_norm
-    bound = {'kernel': kernel, 'shape': shape, 'weight': weight, 'eps': attrs['eps']}
+    bound = {'kernel': torch.layer_norm, 'shape': shape, 'weight': weight, 'eps': attrs['eps']}
     return Written('{kernel}({0}, {shape}, {weight}, None, {eps})', bound)
 
 
