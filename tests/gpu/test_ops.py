@@ -14,7 +14,6 @@ from typing import Any
 import adjoint as ad
 from adjoint.core.rebuild import rebuilt
 from adjoint.execute.cudagraph import CudaGraph
-from adjoint.verify.samples import Sample
 from tests.execute.agreement import POISONED, same
 from tests.execute.test_battery_by_node import graph_of, runs
 from tests.ops.case import Case
@@ -54,14 +53,9 @@ def repeatable() -> Generator[None]:
 def graphs(case: Case) -> Iterator[tuple[list[ad.Node], Feed, Feed]]:
     """The samples of an op with their gradients; their values on the processor and on the GPU."""
     for given in [*case.samples, *(sample for sample, _ in case.conventions)]:
-        yield from moved(case, given)
-
-
-def moved(case: Case, given: Sample) -> Iterator[tuple[list[ad.Node], Feed, Feed]]:
-    """One of them."""
-    nodes, values = graph_of(case, given)
-    if runs(nodes, values):
-        yield nodes, values, {node: value.cuda() for node, value in values.items()}
+        nodes, values = graph_of(case, given)
+        if runs(nodes, values):
+            yield nodes, values, {node: value.cuda() for node, value in values.items()}
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 0.0) -> bool:
