@@ -31,7 +31,7 @@ Call: TypeAlias = Callable[[list[Any]], Sequence[torch.Tensor]]
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 
 # To be changed when the worker writes otherwise.
-_FORMAT = 3
+_FORMAT = 4
 
 # What is checked already is not checked again in every call.
 _OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}
@@ -160,21 +160,21 @@ def _flags(path: Path) -> str:
 
 def _call_of(folder: Path) -> Call:
     """Load a compiled program."""
-    kernels: dict[str, str] = json.loads((folder / 'parts.json').read_text(encoding='utf-8'))
+    kernels: dict[str, tuple[str, str]] = json.loads((folder / 'parts.json').read_text(encoding='utf-8'))
     path = folder / 'program.py'
     space: dict[str, Any] = {'__name__': f'adjoint_compiled_{folder.name}', '__file__': str(path)}
     with _loading:
-        for name, file in kernels.items():
-            space[name] = _kernel(folder / file)
+        for name, (file, entry) in kernels.items():
+            space[name] = _kernel(folder / file, entry)
     exec(compile(path.read_text(encoding='utf-8'), str(path), 'exec'), space)  # noqa: S102 what was compiled
     space.update(torch.load(folder / 'constants.pt', weights_only=True))
     return space['call']
 
 
-def _kernel(path: Path) -> Callable[..., None]:
-    """Load one kernel."""
+def _kernel(path: Path, entry: str) -> Callable[..., None]:
+    """Load one kernel, a module of that name in a library."""
     # The last part is that of its entry, and all of it is its place among the modules.
-    name = f'adjoint_compiled_{path.parent.name}_{path.stem}.kernel'
+    name = f'adjoint_compiled_{path.parent.name}_{path.stem}.{entry}'
     module = sys.modules.get(name)
     if module is None:
         os.environ[_POINTER] = str(DATA_POINTER)
@@ -183,4 +183,4 @@ def _kernel(path: Path) -> Callable[..., None]:
         assert spec.loader is not None  # noqa: S101
         module = module_from_spec(spec)
         spec.loader.exec_module(module)
-    return module.kernel
+    return getattr(module, entry)

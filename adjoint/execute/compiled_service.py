@@ -12,7 +12,8 @@ from threading import Lock
 
 __all__ = ['CompilerError', 'Service']
 
-_SCRIPT = Path(__file__).with_name('compiled_worker.py')
+# Run by its folder, so that it can import what lies there, and not the package.
+_COMPILER = Path(__file__).with_name('compiler')
 
 
 class CompilerError(Exception):
@@ -89,9 +90,8 @@ class Service:
         process = self._process
         # After a fork, the pipes are the parent's.
         if process is None or self._owner != os.getpid() or process.poll() is not None:
-            # Not in the folder of the script, whose files have names of their own.
             process = subprocess.Popen(  # noqa: S603 a file of ours
-                [sys.executable, '-P', str(_SCRIPT), str(self._nice)],
+                [sys.executable, '-P', str(_COMPILER), str(self._nice)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

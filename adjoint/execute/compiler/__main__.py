@@ -4,27 +4,24 @@ Run as a script by `adjoint.execute.compiled_service`, without the rest of the p
 it, or fails with it. Each line that it reads names a program and a folder. Into the folder go
 
 * ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors;
-* ``kernel_0.so`` and so on: the kernels, by the names that ``parts.json`` gives them;
+* ``library_0.so`` and so on: the kernels; ``parts.json`` has for each name the library, and the module in it;
 * ``constants.pt``: the tensors that it names.
 
 Where all that ``program.py`` names is known, what only serves Inductor's own loading is taken out of it, so
 that who loads it need not import Inductor. Else it stays as it is, and ``parts.json`` names no kernels.
 """
 
-import ast
-import contextlib
 import gc
 import json
 import os
 import pickle
-import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from threading import Thread
 from types import MappingProxyType, ModuleType
 from typing import Any, TextIO, cast
 
@@ -35,12 +32,18 @@ gc.disable()
 _TELLS = 'TORCHINDUCTOR_VEC_ISA_OK'
 _IS_TOLD = _TELLS in os.environ
 os.environ.setdefault(_TELLS, '1')
+# Nor need it start processes to compile kernels: those for processors are compiled together.
+_THREADS = 'TORCHINDUCTOR_COMPILE_THREADS'
+_ARE_TOLD = _THREADS in os.environ
+os.environ.setdefault(_THREADS, '1')
 
 import torch
+from late_kernels import LateKernel, built, compile_headers, defer_kernels, guarded
+from lighter_source import lightened
 from torch._dynamo.source import ConstantSource
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
-from torch._inductor.codecache import CppPythonBindingsCodeCache, PyCodeCache
+from torch._inductor.codecache import PyCodeCache
 from torch._inductor.codegen.common import KernelTemplate
 from torch._inductor.compile_fx import (
     _recursive_joint_graph_passes as joint_passes,  # pyright: ignore[reportPrivateUsage] no public way
@@ -49,25 +52,12 @@ from torch._inductor.compile_fx import compile_fx_inner
 from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 from torch._inductor.decomposition import select_decomp_table
 from torch._inductor.exc import CppCompileError
-from torch._inductor.select_algorithm import extern_kernels
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 
 __all__ = ['main']
-
-# What a program that keeps nothing of Inductor's loading may import.
-_LIGHT = frozenset({'torch', 'math', 'random', 'os', 'tempfile', 'ctypes', 'cmath'})
-
-# Names for what is only there when Inductor is imported.
-_INDUCTORS = frozenset({'async_compile', 'inductor_ops', 'alloc_from_pool'})
-
-# What it defines only to be run by itself, and how it waits for its kernels.
-_ASIDE = frozenset({'get_args', 'benchmark_compiled_module'})
-_PREFIXES_ASIDE = (
-    'async_compile.', 'del async_compile', "if __name__ == '__main__'", 'recursively_apply_fns =',
-)  # fmt: skip
 
 _NONE: Mapping[Any, Callable[..., Any]] = MappingProxyType({})
 
@@ -116,36 +106,64 @@ def compile_into(program: Path, folder: Path) -> None:
         if not (is_compilers and tries_vectors()):
             raise
         found = made(asked)
-    path = Path(PyCodeCache.write(found.source_code)[1])
-    module = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=found.constants or {})
-    light = lightened(found.source_code, module)
-    if light is None and guarded(found.source_code) != found.source_code:
-        msg = 'its kernels cannot be loaded by themselves, and would end the process at an index out of range'
-        raise ValueError(msg)
-    source, kernels = (found.source_code, {}) if light is None else light
-    names = {name: f'kernel_{i}.so' for i, name in enumerate(kernels)}
-    for name, at in kernels.items():
-        shutil.copyfile(at, folder / names[name])
-    (folder / 'program.py').write_text(source, encoding='utf-8')
-    torch.save(found.constants or {}, folder / 'constants.pt')
-    (folder / 'parts.json').write_text(json.dumps(names), encoding='utf-8')
+    paths = {path for path, _ in found.kernels.values()}
+    libraries = {path: f'library_{i}.so' for i, path in enumerate(sorted(paths))}
+    for path, name in libraries.items():
+        shutil.copyfile(path, folder / name)
+    parts = {name: (libraries[path], entry) for name, (path, entry) in found.kernels.items()}
+    (folder / 'program.py').write_text(found.source, encoding='utf-8')
+    torch.save(found.constants, folder / 'constants.pt')
+    (folder / 'parts.json').write_text(json.dumps(parts), encoding='utf-8')
 
 
-def made(asked: Mapping[str, Any]) -> Any:
-    """Return what Inductor makes of what is asked for."""
+@dataclass(frozen=True)
+class Made:
+    """A program that can be run.
+
+    Parameters
+    ----------
+    source : str
+        Of Python.
+    kernels : dict of str to tuple
+        For each name that it calls, a library, and the name of the module in it.
+    constants : dict of str to torch.Tensor
+        The tensors that it names.
+    """
+
+    source: str
+    kernels: dict[str, tuple[Path, str]]
+    constants: dict[str, torch.Tensor]
+
+
+def made(asked: Mapping[str, Any]) -> Made:
+    """Return what is asked for."""
     given = asked['module'], asked['layouts'], asked['options']
     return compiled(*given) if asked['loop'] is None else compiled_step(*given, asked['loop'])
 
 
-def warm() -> None:
-    """Have the headers of kernels compiled in a thread, beside what comes before the first kernel."""
+def finished(found: Any) -> Made:
+    """Compile the kernels of what Inductor made.
 
-    def job() -> None:
-        # What fails here fails again where somebody is told of it.
-        with contextlib.suppress(Exception):
-            CppPythonBindingsCodeCache.load_pybinding_async([], 'extern "C" void kernel() {}')
-
-    Thread(target=job, daemon=True).start()
+    Raises
+    ------
+    ValueError
+        A kernel that would end the process cannot be loaded in our way.
+    """
+    path = Path(PyCodeCache.write(found.source_code)[1])
+    constants: dict[str, torch.Tensor] = found.constants or {}
+    module: ModuleType = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=constants)
+    light = lightened(found.source_code, module)
+    if light is not None:
+        source, kernels = light
+        places = built(list(kernels.values()))
+        return Made(source, {name: places[kernel] for name, kernel in kernels.items()}, constants)
+    if guarded(found.source_code) != found.source_code:
+        msg = 'its kernels cannot be loaded by themselves, and would end the process at an index out of range'
+        raise ValueError(msg)
+    for kernel in vars(module).values():
+        if isinstance(kernel, LateKernel):
+            kernel.leave_to_inductor()
+    return Made(found.source_code, {}, constants)
 
 
 def tries_vectors() -> bool:
@@ -159,7 +177,7 @@ def tries_vectors() -> bool:
 
 def compiled_step(
     module: GraphModule, layouts: Sequence[tuple[Any, ...]], options: dict[str, Any], loop: Sequence[int]
-) -> Any:
+) -> Made:
     """Return what Inductor makes of a step of a loop that does little in one, as a program of its number.
 
     It has one thread: to bring others in takes longer than what they would do. Products of matrices become
@@ -178,7 +196,7 @@ def compiled(
     options: dict[str, Any],
     decompositions: Mapping[Any, Callable[..., Any]] = _NONE,
     loop: Sequence[int] | None = None,
-) -> Any:
+) -> Made:
     """Return what Inductor makes of a program for tensors of these layouts.
 
     Parameters
@@ -194,6 +212,8 @@ def compiled(
     loop : sequence of int, optional
         See :func:`by_number`.
     """
+    if not _ARE_TOLD and any(device.type != 'cpu' for *_, device in layouts):
+        options = options | {'compile_threads': os.cpu_count() or 1}
     mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=None if loop is None else ShapeEnv())
     with torch.no_grad(), config.patch(options):
         with mode:
@@ -214,7 +234,7 @@ def compiled(
     if not hasattr(found, 'source_code'):
         msg = 'there is nothing to compile'
         raise ValueError(msg)
-    return found
+    return finished(found)
 
 
 def by_number(
@@ -255,113 +275,10 @@ def by_number(
     return run, [*inputs[:carries], *wholes, *inputs[before:], *stacks, number]
 
 
-def guarded(code: str) -> str:
-    """Return a kernel that raises where it would end the process.
-
-    An exception, as of an index out of range, may not leave the body of a loop that threads share. So it is
-    caught there, and one is raised after the loop.
-    """
-    lines = code.split('\n')
-    if not any('TORCH_CHECK(' in line for line in lines) or '#pragma omp for' not in code:
-        return code
-    found: list[str] = []
-    closing: set[str] = set()
-    nested = 0
-    for line in lines:
-        body, indent = line.strip(), line[: len(line) - len(line.lstrip())]
-        if body.startswith('#pragma omp for'):
-            collapsed = re.search(r'collapse\((\d+)\)', body)
-            nested = int(collapsed[1]) if collapsed else 1
-        if body == '}' and indent in closing:
-            closing.remove(indent)
-            found.append(f'{indent}}} catch (...) {{ adjoint_failed = true; }}')
-        if line == '}':
-            found.append('    if (adjoint_failed) throw std::runtime_error("a kernel failed");')
-        found.append(line)
-        if line == '{':
-            found.append('    std::atomic<bool> adjoint_failed{false};')
-        elif body == '{' and nested:
-            nested -= 1
-            if not nested:
-                found.append(f'{indent}try {{')
-                closing.add(indent)
-    return '\n'.join(found)
-
-
-def guard_kernels() -> None:
-    """Have every kernel that is compiled guarded."""
-    plain = CppPythonBindingsCodeCache.load_pybinding_async
-
-    def load(argtypes: Sequence[str], main_code: str, *args: Any, **kwargs: Any) -> Any:
-        return plain(argtypes, guarded(main_code), *args, **kwargs)
-
-    CppPythonBindingsCodeCache.load_pybinding_async = load  # in this process only
-
-
 def remember_templates() -> None:
     """Have every template parsed once: each product of matrices asks for all of them."""
     name = '_template_from_string'
     setattr(KernelTemplate, name, staticmethod(cache(getattr(KernelTemplate, name))))  # in this process only
-
-
-def lightened(source: str, module: ModuleType) -> tuple[str, dict[str, str]] | None:
-    """Return a program without what only serves Inductor's loading, and its kernels; ``None`` if it needs it.
-
-    Parameters
-    ----------
-    source : str
-        What Inductor generated.
-    module : ModuleType
-        The same, loaded.
-    """
-    kept: list[ast.stmt] = []
-    kernels: dict[str, str] = {}
-    gone: set[str] = set()
-    for statement in ast.parse(source).body:
-        name = _assigned(statement)
-        if name in _INDUCTORS or _is_aside(statement):
-            gone.add(name)
-        elif isinstance(statement, (ast.Import, ast.ImportFrom)) and not _imported(statement) <= _LIGHT:
-            gone.update(alias.asname or alias.name for alias in statement.names)
-        elif name and ast.unparse(statement).startswith(f'{name} = async_compile.cpp_pybinding('):
-            kernels[name] = getattr(module, name).__self__.__file__
-        else:
-            kept.append(statement)
-    nodes = [node for statement in kept for node in ast.walk(statement)]
-    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    calls = {
-        node.attr
-        for node in nodes
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'extern_kernels'
-    }
-    # `extern_kernels.mm` is `torch.mm`, and so on.
-    are_torchs = all(getattr(extern_kernels, call) is getattr(torch, call, None) for call in calls)
-    if not are_torchs or (used & gone) - {'extern_kernels'}:
-        return None
-    kept = [x for x in kept if _assigned(x) in {'', 'call', *used}]
-    head = 'import torch as extern_kernels\n' if calls else ''
-    return head + ast.unparse(ast.fix_missing_locations(ast.Module(kept, []))), kernels
-
-
-def _assigned(statement: ast.stmt) -> str:
-    """Return the name that a statement assigns, or nothing."""
-    if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id
-    return ''
-
-
-def _imported(statement: ast.Import | ast.ImportFrom) -> set[str]:
-    """Return the modules that a statement imports from."""
-    if isinstance(statement, ast.ImportFrom):
-        return {statement.module or ''}
-    return {alias.name for alias in statement.names}
-
-
-def _is_aside(statement: ast.stmt) -> bool:
-    """Whether a statement is of no use to who calls the program."""
-    if isinstance(statement, ast.FunctionDef):
-        return statement.name in _ASIDE
-    return ast.unparse(statement).startswith(_PREFIXES_ASIDE)
 
 
 if __name__ == '__main__':
@@ -372,7 +289,8 @@ if __name__ == '__main__':
     os.dup2(2, 1)
     if len(sys.argv) > 1:
         os.nice(int(sys.argv[1]))
-    guard_kernels()
+    defer_kernels()
+    compile_headers()
     with suppress(AttributeError):  # it is for speed only
         remember_templates()
     main(_given, _answers)
