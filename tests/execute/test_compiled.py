@@ -204,8 +204,8 @@ def test_next_process_uses_what_was_compiled_and_a_spoiled_file_is_made_again(tm
     # Without a compiler, so that it can only come from the disk; nor is Inductor's compiler loaded.
     assert child(tmp_path, can_compile=False) == [*first[:4], 'False']
     sums = json.loads((folder / 'sums.json').read_text())
-    kernel = next(folder / name for name in sums if name.startswith('kernel'))
-    kernel.write_bytes(kernel.read_bytes()[:-100] + b'x' * 100)
+    library = next(folder / name for name in sums if name.startswith('library'))
+    library.write_bytes(library.read_bytes()[:-100] + b'x' * 100)
     # What is spoiled is not used, and where it cannot be made again, the plan runs.
     spoiled = child(tmp_path, can_compile=False)
     assert spoiled[2].startswith('plan')
@@ -264,6 +264,26 @@ def test_where_vectors_cannot_be_compiled_kernels_are_without(
     torch.testing.assert_close(evaluator.run(value), wanted, rtol=1e-12, atol=1e-12)
     service.close()
     assert is_whole(evaluator.state(value)), evaluator.state(value)
+
+
+def test_kernels_of_a_program_are_in_no_more_libraries_than_there_are_processors(
+    service: Service, tmp_path: Path
+) -> None:
+    x = ad.Variable('x', (8, 8), torch.float64)
+    y = x
+    for _ in range(8):  # a product parts one kernel from the next
+        y = ad.tanh(ad.sin(y) * y + len(y.shape)) @ ad.cumsum(x, 0)
+    evaluator = ad.Evaluator([y], executor=Compiled(service=service, store=Store(tmp_path)))
+    value = torch.linspace(-1, 1, 64, dtype=torch.float64).reshape(8, 8)
+    wanted = ad.Evaluator([y], executor='reference').run({x: value})
+    torch.testing.assert_close(evaluator.run({x: value}), wanted, rtol=1e-12, atol=1e-12)
+    assert is_whole(evaluator.state({x: value}))
+    (folder,) = tmp_path.iterdir()
+    kernels = json.loads((folder / 'parts.json').read_text())
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    assert len(kernels) > 1
+    assert len({entry for _, entry in kernels.values()}) == len(kernels)
+    assert len(list(folder.glob('library_*.so'))) == min(processors, len(kernels))
 
 
 def test_body_of_a_loop_whose_length_depends_on_values_is_compiled(service: Service, tmp_path: Path) -> None:
