@@ -61,6 +61,8 @@ class Result:
         How many numbers the model has, and how many nodes its loss with all gradients.
     import_s, differentiate_s, run_s
         Seconds for the import, for building the gradients, and for one run.
+    state
+        What ran.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Result:
     import_s: float = math.nan
     differentiate_s: float = math.nan
     run_s: float = math.nan
+    state: str = ''
 
     @property
     def cause(self) -> str:
@@ -81,7 +84,7 @@ class Result:
         return op.group() if op and self.outcome == 'unsupported' else re.sub(r'\d+', '#', self.note)[:100]
 
 
-def check(name: str) -> Result:
+def check(name: str, executor: str = 'plan') -> Result:
     """Import one model, and compare its loss and its gradients with torch's."""
     result = Result(name, kinds()[name])
     try:
@@ -91,7 +94,7 @@ def check(name: str) -> Result:
         return failed(result, 'torch', error)
     result.parameters = sum(p.numel() for p in example.module.parameters())
     try:
-        found = by_us(example, result)
+        found = by_us(example, result, executor)
     except ad.AdjointError as error:
         return failed(result, 'unsupported', error)
     except Exception as error:  # noqa: BLE001 of any kind: a defect, to be listed with the others
@@ -110,7 +113,7 @@ def by_torch(example: Made) -> dict[str, torch.Tensor]:
     return {'': loss.detach(), **dict(zip(parameters, grads, strict=True))}
 
 
-def by_us(example: Made, result: Result) -> dict[str, torch.Tensor]:
+def by_us(example: Made, result: Result, executor: str) -> dict[str, torch.Tensor]:
     """The same by our rules; the result takes the times."""
     start = time.perf_counter()
     with doubled():
@@ -118,10 +121,14 @@ def by_us(example: Made, result: Result) -> dict[str, torch.Tensor]:
     imported = time.perf_counter()
     nodes = loss_and_gradients(example, graph)
     differentiated = time.perf_counter()
-    values = ad.Evaluator(list(nodes.values())).run(graph.feed(**example.inputs))
+    run, feed = ad.Evaluator(list(nodes.values()), executor=executor), graph.feed(**example.inputs)
+    run.run(feed)  # by the reference, for the most part: then there is a program
+    prepared = time.perf_counter()
+    values = run.run(feed)
     result.import_s = imported - start
     result.differentiate_s = differentiated - imported
-    result.run_s = time.perf_counter() - differentiated
+    result.run_s = time.perf_counter() - prepared
+    result.state = run.state(feed)
     result.nodes = len(ad.topological_sort(list(nodes.values())))
     return dict(zip(nodes, values, strict=True))
 
@@ -172,17 +179,17 @@ def failed(result: Result, outcome: str, error: Exception) -> Result:
     return result
 
 
-def _work(name: str, answer: Connection) -> None:
+def _work(name: str, executor: str, answer: Connection) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter('ignore')
-    answer.send(check(name))
+    answer.send(check(name, executor))
     answer.close()
 
 
-def isolated(name: str, timeout: float) -> Result:
+def isolated(name: str, timeout: float, executor: str) -> Result:
     """Check one model in a process of its own, which is ended after a time."""
     here, there = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_work, args=(name, there))
+    process = CONTEXT.Process(target=_work, args=(name, executor, there))
     process.start()
     there.close()
     try:
@@ -221,6 +228,9 @@ def report(console: Console, results: Sequence[Result]) -> None:
     for (outcome, cause), count in causes.most_common():
         console.print(f'{count:4} {outcome:12} {cause}', soft_wrap=True, markup=False, highlight=False)
     passed = [r for r in results if r.outcome == 'pass']
+    for r in passed:
+        if not r.state.startswith('plan'):
+            console.print(f'{r.name}: {r.state}', soft_wrap=True, markup=False, highlight=False)
     if passed:
         nodes = sum(r.nodes for r in passed)
         seconds = sum(r.import_s for r in passed), sum(r.differentiate_s for r in passed)
@@ -238,6 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--timeout', type=float, default=120.0, help='seconds for one model')
+    parser.add_argument('--executor', default='plan', help='runs the graphs')
     parser.add_argument('--json', type=Path, help='write all results to this file')
     parser.add_argument('--write', action='store_true', help='write docs/models.md; of a run over all models')
     parser.add_argument('--list', action='store_true', help='say what there is')
@@ -252,7 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     CONTEXT.set_forkserver_preload(PRELOADED)
     with ThreadPoolExecutor(options.workers) as pool:
-        running = pool.map(lambda name: isolated(name, options.timeout), names)
+        running = pool.map(lambda name: isolated(name, options.timeout, options.executor), names)
         results = list(track(running, total=len(names), console=console, description='models'))
     report(console, results)
     if options.json:
