@@ -127,7 +127,7 @@ class Compiled:
         module, layouts = self._traced(task, division)
         call = loaded(module, layouts, self.service, self.store, (loop.carries, loop.sequences, loop.steps))
         inputs = [plain(x) if x.is_neg() else x for x in [*inputs, *held]]
-        checked(call, loop, inputs, Schedule(task, {}, is_restricted=True)(inputs))
+        checked(call, loop, inputs, Schedule(task, {}, is_restricted=True))
         return call, held, module.code.strip()
 
     def _piece(self, part: Part, division: Division, level: Level) -> Piece:

@@ -24,14 +24,15 @@ from adjoint.execute.internals import DATA_POINTER
 
 __all__ = ['Call', 'Layout', 'key_of', 'loaded']
 
-# Takes a list of tensors, and of a step of a loop its number, and empties it.
-Call: TypeAlias = Callable[[list[Any]], Sequence[torch.Tensor]]
+# Takes a list of tensors, and empties it; of steps of a loop, further the number of the first, by how much it
+# changes from step to step, and how many steps there are.
+Call: TypeAlias = Callable[..., Sequence[torch.Tensor]]
 
 # Shape, strides, dtype and device.
 Layout: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device]
 
 # To be changed when the worker writes otherwise.
-_FORMAT = 4
+_FORMAT = 5
 
 # What is checked already is not checked again in every call.
 _OPTIONS = {'size_asserts': False, 'alignment_asserts': False, 'nan_asserts': False, 'fx_graph_cache': False}
@@ -66,8 +67,7 @@ def loaded(
     loop : tuple of int, optional
         It is a step of a loop that does little in one. How many inputs are carries; how many behind these are
         slices; how many steps there are. What is compiled takes whole sequences in the place of the slices,
-        then the other inputs, the memory for the results of all steps, and the number of the step; it returns
-        the next carries.
+        then the other inputs, and the memory for the results of all steps; it returns the last carries.
 
     Raises
     ------
@@ -75,6 +75,7 @@ def loaded(
         It cannot be compiled, or what was compiled cannot be loaded.
     """
     key = key_of(module, layouts, loop)
+    entry = 'call' if loop is None else 'loop'
 
     def fill(folder: Path) -> None:
         asked = {
@@ -92,13 +93,13 @@ def loaded(
     try:
         folder = store.get(key)
         if folder is not None:
-            return _call_of(folder)
+            return _call_of(folder, entry)
         with tempfile.TemporaryDirectory(prefix='adjoint-') as aside:
             made = Path(aside) / key
             made.mkdir()
             fill(made)
             # Where nothing can be kept, it is loaded from here: on a disk that is full, or read-only.
-            return _call_of(store.keep(key, made) or made)
+            return _call_of(store.keep(key, made) or made, entry)
     except CompilerError:
         raise
     except Exception as error:
@@ -158,17 +159,17 @@ def _flags(path: Path) -> str:
     return next((line for line in lines if line.startswith(('flags', 'Features'))), '')
 
 
-def _call_of(folder: Path) -> Call:
+def _call_of(folder: Path, entry: str) -> Call:
     """Load a compiled program."""
     kernels: dict[str, tuple[str, str]] = json.loads((folder / 'parts.json').read_text(encoding='utf-8'))
     path = folder / 'program.py'
     space: dict[str, Any] = {'__name__': f'adjoint_compiled_{folder.name}', '__file__': str(path)}
     with _loading:
-        for name, (file, entry) in kernels.items():
-            space[name] = _kernel(folder / file, entry)
+        for name, (file, module) in kernels.items():
+            space[name] = _kernel(folder / file, module)
     exec(compile(path.read_text(encoding='utf-8'), str(path), 'exec'), space)  # noqa: S102 what was compiled
     space.update(torch.load(folder / 'constants.pt', weights_only=True))
-    return space['call']
+    return space[entry]
 
 
 def _kernel(path: Path, entry: str) -> Callable[..., None]:

@@ -1,6 +1,6 @@
 """The body of a loop that does little in a step, compiled for whole sequences and the number of the step."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +26,9 @@ _LITTLE = 1e-5
 
 # A loop of fewer steps than this is not worth a program.
 _FEWEST = 4
+
+# Who interrupts a loop waits for as many steps as this: a few hundredths of a second.
+_AT_ONCE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,8 @@ def does_little(loop: Loop, task: Task, values: Sequence[torch.Tensor]) -> bool:
     return NOMINAL.seconds(meter.cost._replace(calls=0)) < _LITTLE
 
 
-def checked(call: Call, loop: Loop, values: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> None:
-    """Run a compiled step, and compare what it gives with the reference.
+def checked(call: Call, loop: Loop, values: Sequence[torch.Tensor], reference: Program) -> None:
+    """Run one step, and two in turn, and compare what they give with the reference.
 
     Raises
     ------
@@ -93,21 +96,23 @@ def checked(call: Call, loop: Loop, values: Sequence[torch.Tensor], wanted: Sequ
     """
     before = loop.carries + loop.sequences
     sequences = [torch.stack([x, x]) for x in values[loop.carries : before]]
-    stacks = [x.new_zeros((2, *x.shape)) for x in wanted[loop.carries :]]
-    for i in (1, 0):
-        given = [*values[: loop.carries], *sequences, *values[before:], *stacks]
+    first = reference(values)
+    second = reference([*first[: loop.carries], *values[loop.carries :]])
+    for count, last in ((1, first), (2, second)):
+        stacks = [x.new_zeros((2, *x.shape)) for x in first[loop.carries :]]
         try:
-            found = [*call([*given, i]), *(stack[i] for stack in stacks)]
+            carried = call([*values[: loop.carries], *sequences, *values[before:], *stacks], 1, -1, count)
         except Exception as error:
             msg = f'it fails: {type(error).__name__}: {error}'
             raise CompilerError(msg) from error
+        own = [*carried, *(stack[2 - count] for stack in stacks)]
         # In the memory for all steps, results lie in order.
-        lying = [*wanted[: loop.carries], *(y.contiguous() for y in wanted[loop.carries :])]
-        for k, (own, theirs) in enumerate(zip(found, lying, strict=True)):
-            if why := difference(own, theirs):
+        lying = [*last[: loop.carries], *(y.contiguous() for y in last[loop.carries :])]
+        for k, (mine, theirs) in enumerate(zip(own, lying, strict=True)):
+            if why := difference(mine, theirs):
                 msg = f'it does not give what the reference gives for output {k} of a step: {why}'
                 raise CompilerError(msg)
-        if i and any(stack[0].count_nonzero() for stack in stacks):
+        if count == 1 and any(stack[0].count_nonzero() for stack in stacks):
             msg = 'it writes into the results of another step'
             raise CompilerError(msg)
 
@@ -120,8 +125,8 @@ class SteppedProgram:
     one : Program
         Of a single step.
     call : Call, optional
-        Of a compiled step: from the carries, whole sequences, the constants, the memory for the results of
-        all steps, and the number of the step, to the next carries.
+        Of compiled steps: from the carries, whole sequences, the constants, and the memory for the results of
+        all steps, to the last carries.
     held : sequence of torch.Tensor
         Further constants.
     text : str
@@ -146,7 +151,7 @@ class SteppedProgram:
         sequences: Sequence[torch.Tensor],
         constants: Sequence[torch.Tensor],
         stacks: Sequence[torch.Tensor],
-        steps: Iterable[int],
+        steps: range,
     ) -> list[torch.Tensor]:
         """Run steps, by their numbers; return the last carries.
 
@@ -160,16 +165,17 @@ class SteppedProgram:
             What every step is given.
         stacks : sequence of torch.Tensor
             Where the results of each step are written to.
-        steps : iterable of int
-            The numbers.
+        steps : range
+            Their numbers.
         """
         call = self._call
         assert call is not None  # noqa: S101 else nobody calls this
         same = [*(x.contiguous() for x in sequences), *constants, *self._held]
         same = [*(plain(x) if x.is_neg() else x for x in same), *stacks]
         carried: Sequence[torch.Tensor] = [plain(x) if x.is_neg() else x for x in carries]
-        for i in steps:
-            carried = call([*carried, *same, i])
+        while steps:
+            now, steps = steps[:_AT_ONCE], steps[_AT_ONCE:]
+            carried = call([*carried, *same], now.start, now.step, len(now))
         return list(carried)
 
     @property

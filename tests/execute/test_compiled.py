@@ -25,7 +25,7 @@ from adjoint.ops.scatter import masked_select
 from adjoint.train.rules import Adam
 from tests.execute.agreement import same
 from tests.execute.compiled_sweep import Whole, kept, of_ops, of_random_graphs, program_of, refused, together
-from tests.execute.test_compiled_steps import network
+from tests.execute.test_compiled_steps import graphs, network
 from tests.execute.user_ops import echo, window
 
 pytestmark = pytest.mark.skipif(
@@ -318,6 +318,7 @@ def test_steps_of_a_loop_are_compiled_by_their_number(service: Service, tmp_path
     made = [(folder / 'program.py').read_text() for folder in tmp_path.iterdir()]
     assert len(made) == 2  # the loop, and that of its derivative
     assert not any('extern_kernels' in text for text in made)  # its products are code of its own
+    assert all('adjoint_loop(' in text for text in made)  # so is going from step to step
     # The next process takes what there is, and needs no compiler.
     ended = Service()
     ended.close()
@@ -326,6 +327,33 @@ def test_steps_of_a_loop_are_compiled_by_their_number(service: Service, tmp_path
     other.run(values)
     for own, theirs in zip(evaluator.run(values), other.run(values), strict=True):
         assert same(own, theirs)
+
+
+@pytest.mark.parametrize(
+    ('name', 'are_loops'),
+    [
+        ('reverse', False),  # its carries are swapped
+        ('counted', True),
+        ('held', True),
+    ],
+)
+def test_steps_of_any_loop_give_what_single_steps_give(
+    name: str, are_loops: bool, service: Service, tmp_path: Path
+) -> None:
+    compiled = Compiled(service=service, store=Store(tmp_path), fewest_nodes=1000)
+    nodes = graphs()[name]
+    values = {
+        node: torch.linspace(-1, 2, 3 if node.given_name == 'v' else 27).double().reshape(node.type.shape)
+        for node in ad.topological_sort(nodes)
+        if node.given_name in {'v', 'xs'}
+    }
+    wanted = ad.Evaluator(nodes, executor='reference').run(values)
+    evaluator = ad.Evaluator(nodes, executor=compiled)
+    for _ in range(2):
+        torch.testing.assert_close(evaluator.run(values), wanted, rtol=1e-12, atol=1e-12)
+    made = [(folder / 'program.py').read_text() for folder in tmp_path.iterdir()]
+    assert made
+    assert are_loops == all('adjoint_loop(' in text for text in made)
 
 
 def test_it_takes_the_place_of_the_plan_where_it_is_faster(compiled: Compiled) -> None:

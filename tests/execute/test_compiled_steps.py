@@ -44,16 +44,17 @@ def traced_only(change: Callable[..., None] = lambda *_: None) -> tuple[Callable
     def loaded(module: Any, layouts: Sequence[Any], _: Any, __: Any, loop: tuple[int, int, int]) -> Any:
         (carries, sequences, _), count = loop, len(layouts)
 
-        def call(given: list[Any]) -> list[torch.Tensor]:
-            *values, i = given
-            numbers.append(i)
-            before = carries + sequences
-            slices = [x[i] for x in values[carries:before]]
-            found = module(*values[:carries], *slices, *values[before:count])
-            for stack, y in zip(values[count:], found[carries:], strict=True):
-                stack[i] = y
-                change(stack, i)
-            return list(found[:carries])
+        def call(given: list[Any], first: int, by: int, steps: int) -> list[torch.Tensor]:
+            carried, values, before = given[:carries], given, carries + sequences
+            for i in range(first, first + by * steps, by):
+                numbers.append(i)
+                slices = [x[i] for x in values[carries:before]]
+                found = module(*carried, *slices, *values[before:count])
+                for stack, y in zip(values[count:], found[carries:], strict=True):
+                    stack[i] = y
+                    change(stack, i)
+                carried = list(found[:carries])
+            return carried
 
         return call
 

@@ -3,7 +3,8 @@
 Run as a script by `adjoint.execute.compiled_service`, without the rest of the package: nothing else waits for
 it, or fails with it. Each line that it reads names a program and a folder. Into the folder go
 
-* ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors;
+* ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors; for the step of a loop, with a
+  function ``loop`` of many steps (see `looped_source`);
 * ``library_0.so`` and so on: the kernels; ``parts.json`` has for each name the library, and the module in it;
 * ``constants.pt``: the tensors that it names.
 
@@ -40,6 +41,7 @@ os.environ.setdefault(_THREADS, '1')
 import torch
 from late_kernels import LateKernel, built, compile_headers, defer_kernels, guarded
 from lighter_source import lightened
+from looped_source import looped
 from torch._dynamo.source import ConstantSource
 from torch._guards import TracingContext, tracing
 from torch._inductor import config
@@ -141,8 +143,8 @@ def made(asked: Mapping[str, Any]) -> Made:
     return compiled(*given) if asked['loop'] is None else compiled_step(*given, asked['loop'])
 
 
-def finished(found: Any) -> Made:
-    """Compile the kernels of what Inductor made.
+def finished(found: Any, loop: Sequence[int] | None) -> Made:
+    """Compile the kernels of what Inductor made, of a step of a loop with the loop around it.
 
     Raises
     ------
@@ -154,7 +156,7 @@ def finished(found: Any) -> Made:
     module: ModuleType = PyCodeCache.load_by_key_path(found.cache_key, str(path), attrs=constants)
     light = lightened(found.source_code, module)
     if light is not None:
-        source, kernels = light
+        source, kernels = light if loop is None else looped(*light, loop[0])
         places = built(list(kernels.values()))
         return Made(source, {name: places[kernel] for name, kernel in kernels.items()}, constants)
     if guarded(found.source_code) != found.source_code:
@@ -163,7 +165,8 @@ def finished(found: Any) -> Made:
     for kernel in vars(module).values():
         if isinstance(kernel, LateKernel):
             kernel.leave_to_inductor()
-    return Made(found.source_code, {}, constants)
+    source = found.source_code if loop is None else looped(found.source_code, {}, loop[0])[0]
+    return Made(source, {}, constants)
 
 
 def tries_vectors() -> bool:
@@ -234,7 +237,7 @@ def compiled(
     if not hasattr(found, 'source_code'):
         msg = 'there is nothing to compile'
         raise ValueError(msg)
-    return finished(found)
+    return finished(found, loop)
 
 
 def by_number(

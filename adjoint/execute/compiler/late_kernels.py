@@ -34,10 +34,13 @@ class LateKernel:
         The types of what it takes, as C++ writes them.
     code : str
         Its definition, with the name ``kernel``.
+    calls : tuple of tuple
+        Kernels that it calls, each behind the name of a namespace that it has for it.
     """
 
     argtypes: tuple[str, ...]
     code: str
+    calls: 'tuple[tuple[str, LateKernel], ...]' = ()
 
     def leave_to_inductor(self) -> None:
         """Compile it by itself, to where Inductor finds it."""
@@ -81,9 +84,11 @@ def compile_headers() -> None:
 def built(kernels: Sequence[LateKernel]) -> dict[LateKernel, tuple[Path, str]]:
     """Compile kernels; return for each the library that it is in, and the name of its module there."""
     entries = {kernel: f'kernel_{i}' for i, kernel in enumerate(dict.fromkeys(kernels))}
-    shares = _shares(list(entries), _processors())
-    if not shares:
+    if not entries:
         return {}
+    # What calls another is where that is, and behind it.
+    together = sorted(entries, key=lambda kernel: bool(kernel.calls))
+    shares = [together] if together[-1].calls else _shares(together, _processors())
     sources = [_joined(share, entries) for share in shares]
     with ThreadPoolExecutor(len(sources)) as pool:
         libraries: list[Path] = list(pool.map(_library, sources))
@@ -135,7 +140,8 @@ def _joined(kernels: Sequence[LateKernel], entries: dict[LateKernel, str]) -> st
         code = re.sub(r'\bextern\s+"C"', '', kernel.code) + binding
         lines = code.split('\n')
         heads |= dict.fromkeys(line.strip() for line in lines if _is_include(line))
-        body = '\n'.join(line for line in lines if not _is_include(line))
+        named = [f'namespace {name} = adjoint_{entries[called]};' for name, called in kernel.calls]
+        body = '\n'.join([*named, *(line for line in lines if not _is_include(line))])
         bodies.append(f'namespace adjoint_{entry} {{\n{body}\n}}')
     return '\n'.join([*heads, *bodies])
 
