@@ -3,8 +3,8 @@
 Run as a script by `adjoint.execute.compiled_service`, without the rest of the package: nothing else waits for
 it, or fails with it. Each line that it reads names a program and a folder. Into the folder go
 
-* ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors; for the step of a loop, with a
-  function ``loop`` of many steps (see `looped_source`);
+* ``program.py``: what Inductor generated, whose ``call`` takes a list of tensors; of a step of a loop, a
+  function ``loop`` too, for many steps (see `looped_source`);
 * ``library_0.so`` and so on: the kernels; ``parts.json`` has for each name the library, and the module in it;
 * ``constants.pt``: the tensors that it names.
 
