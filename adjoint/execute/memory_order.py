@@ -161,10 +161,10 @@ def _over(
 class _Ready:
     """Steps that can be taken now, by what taking them changes; a change of that enters them again."""
 
-    def __init__(self, gain: Callable[[int], int]) -> None:
+    def __init__(self, gain: Callable[[int], tuple[int, ...]]) -> None:
         self._gain = gain
-        self._heap: list[tuple[int, int]] = []
-        self._now: dict[int, int] = {}
+        self._heap: list[tuple[tuple[int, ...], int]] = []
+        self._now: dict[int, tuple[int, ...]] = {}
 
     def put(self, i: int, place: int) -> None:
         gain = self._gain(i)
@@ -186,7 +186,7 @@ class _Ready:
 
 
 class _Forwards:
-    """Take next what adds least to what is alive; of equals, what comes first in the given order."""
+    """Take next what adds least to what is alive, then what needs least while it runs, then what was first."""
 
     def __init__(self, sketch: Sketch) -> None:
         count = len(sketch.bytes)
@@ -200,10 +200,11 @@ class _Forwards:
                 self._left[r] += 1
                 self._total[r] += i
 
-    def _change(self, i: int) -> int:
+    def _change(self, i: int) -> tuple[int, int]:
         sketch, left = self._sketch, self._left
-        freed = sum(sketch.bytes[r] for r in sketch.roots[i] if left[r] == 1 and r not in sketch.kept)
-        return sketch.bytes[i] - freed
+        dying = [r for r in sketch.roots[i] if left[r] == 1 and r not in sketch.kept]
+        meanwhile = 0 if any(r in dying for r in sketch.over[i]) else sketch.bytes[i]
+        return sketch.bytes[i] - sum(sketch.bytes[r] for r in dying), meanwhile
 
     def order(self) -> list[int]:
         ready = _Ready(self._change)
@@ -238,10 +239,10 @@ class _Backwards:
         self._waits = [len(users) for users in _turned(sketch.after)]
         self._is_alive = [i in sketch.kept for i in range(len(sketch.bytes))]
 
-    def _change(self, i: int) -> int:
+    def _change(self, i: int) -> tuple[int]:
         sketch, is_alive = self._sketch, self._is_alive
         needed = sum(sketch.bytes[r] for r in sketch.roots[i] if not is_alive[r])
-        return needed - (sketch.bytes[i] if is_alive[i] else 0)
+        return (needed - (sketch.bytes[i] if is_alive[i] else 0),)
 
     def order(self) -> list[int]:
         ready = _Ready(self._change)

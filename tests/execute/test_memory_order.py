@@ -101,6 +101,15 @@ def test_gradients_are_made_when_they_can_be_and_not_all_at_the_end() -> None:
     assert ad.Evaluator(nodes, executor='plan').memory().peak_bytes <= 12 * layer + weights
 
 
+def test_of_equals_what_is_written_over_its_operand_goes_first() -> None:
+    shapes = {'a': (128, 16), 'b': (16, 128), 'w': (128, 128)}
+    a, b, w = (ad.Variable(name, shape, FLOAT) for name, shape in shapes.items())
+    y = ad.sum(ad.layernorm(a @ b, (128,)) * w)
+    evaluator = ad.Evaluator([y, *ad.gradients(y, [a, b])], executor='plan')
+    # The squares of the deviations take their place, so that the normalised rows take that of the product.
+    assert evaluator.memory().peak_bytes < 2.2 * 128 * 128 * 4
+
+
 def test_values_are_the_same_in_poisoned_memory() -> None:
     assert_agrees(*mlp(6))
 
