@@ -199,6 +199,9 @@ def prepared(
 def measured(workload: Workload, options: Options) -> Row:
     """Measure the competitors in one process, in turn."""
     torch.set_num_threads(options.threads)
+    if options.with_compilers:
+        # `torch.compile` gives up on a function that it was given for many workloads.
+        torch.compiler.reset()
     row = Row(workload.name, workload.title)
     given = made(workload, options.device)
     wanted = workload.eager(*given)
