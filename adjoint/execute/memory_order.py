@@ -186,7 +186,7 @@ class _Ready:
 
 
 class _Forwards:
-    """Take next what adds least to what is alive, then what needs least while it runs, then what was first."""
+    """Take next what adds least to what is alive; of equals, what needs least meanwhile, then the first."""
 
     def __init__(self, sketch: Sketch) -> None:
         count = len(sketch.bytes)
