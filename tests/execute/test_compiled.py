@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -248,22 +249,43 @@ def test_a_process_that_is_started_ends_with_its_service() -> None:
     assert service.pid is None
 
 
-def test_where_vectors_cannot_be_compiled_kernels_are_without(
+# Cannot compile vectors; compiles headers to nothing, which real compilers pass over; notes what it is told.
+COMPILER = """#!/bin/sh
+case "$*" in *-mavx*) exit 1;; esac
+echo "$*" >> {log}
+case "$*" in *.h.gch*)
+  for each; do case "$each" in *.gch) : > "$each";; esac; done; exit 0;;
+esac
+exec g++ "$@"
+"""
+
+
+def test_where_vectors_cannot_be_compiled_kernels_are_without_and_headers_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiler = tmp_path / 'g++'
-    compiler.write_text('#!/bin/sh\ncase "$*" in *-mavx*) exit 1;; esac\nexec g++ "$@"\n')
+    compiler, log = tmp_path / 'g++', tmp_path / 'log'
+    compiler.write_text(COMPILER.format(log=log))
     compiler.chmod(0o755)
     monkeypatch.setenv('CXX', str(compiler))
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
-    service = Service()
-    x = ad.Variable('x', (50,), torch.float64)
-    nodes, value = [ad.sin(ad.cos(x) * x) + 1], {x: torch.linspace(0, 1, 50, dtype=torch.float64)}
-    evaluator = ad.Evaluator(nodes, executor=Compiled(service=service, store=Store(tmp_path / 'kept')))
-    wanted = ad.Evaluator(nodes, executor='reference').run(value)
-    torch.testing.assert_close(evaluator.run(value), wanted, rtol=1e-12, atol=1e-12)
+    service, headers = Service(), tmp_path / 'inductor' / 'adjoint_headers'
+    x, value = ad.Variable('x', (50,), torch.float64), torch.linspace(0, 1, 50, dtype=torch.float64)
+
+    def agrees(node: ad.Node) -> bool:
+        evaluator = ad.Evaluator([node], executor=Compiled(service=service, store=Store(tmp_path / 'kept')))
+        wanted = ad.Evaluator([node], executor='reference').run({x: value})
+        torch.testing.assert_close(evaluator.run({x: value}), wanted, rtol=1e-12, atol=1e-12)
+        return is_whole(evaluator.state({x: value}))
+
+    assert agrees(ad.sin(ad.cos(x) * x) + 1)
+    assert '-include' not in log.read_text()
+    until = time.monotonic() + 60
+    while not (kept := list(headers.glob('[!.]*/header.h.gch'))) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert kept
+    assert agrees(ad.exp(ad.cos(x) * x) + 1)
     service.close()
-    assert is_whole(evaluator.state(value)), evaluator.state(value)
+    assert f'-include {kept[0].with_suffix("")}' in log.read_text()
 
 
 def test_kernels_of_a_program_are_in_no_more_libraries_than_there_are_processors(

@@ -39,7 +39,8 @@ _ARE_TOLD = _THREADS in os.environ
 os.environ.setdefault(_THREADS, '1')
 
 import torch
-from late_kernels import LateKernel, built, compile_headers, defer_kernels, guarded
+from kept_headers import KeptHeaders
+from late_kernels import LateKernel, built, defer_kernels, guarded
 from lighter_source import lightened
 from looped_source import looped
 from torch._dynamo.source import ConstantSource
@@ -82,7 +83,7 @@ def _addmm(
 _AS_BATCHES = MappingProxyType({torch.ops.aten.mm.default: _mm, torch.ops.aten.addmm.default: _addmm})
 
 
-def main(given: TextIO, answers: TextIO) -> None:
+def main(given: TextIO, answers: TextIO, headers: KeptHeaders) -> None:
     """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
     for line in given:
         asked = json.loads(line)
@@ -94,6 +95,7 @@ def main(given: TextIO, answers: TextIO) -> None:
             answer = {'error': f'{type(error).__name__}: {error}'.strip().splitlines()[0]}
         answers.write(f'{json.dumps(answer)}\n')
         answers.flush()
+        headers.compile_wanted()
         gc.collect()
 
 
@@ -293,7 +295,8 @@ if __name__ == '__main__':
     if len(sys.argv) > 1:
         os.nice(int(sys.argv[1]))
     defer_kernels()
-    compile_headers()
+    headers = KeptHeaders()
+    headers.take_over()
     with suppress(AttributeError):  # it is for speed only
         remember_templates()
-    main(_given, _answers)
+    main(_given, _answers, headers)

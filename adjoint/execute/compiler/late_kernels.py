@@ -9,16 +9,14 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
 from torch._inductor.codecache import CppPythonBindingsCodeCache
 
-__all__ = ['LateKernel', 'built', 'compile_headers', 'defer_kernels', 'guarded']
+__all__ = ['LateKernel', 'built', 'defer_kernels', 'guarded']
 
 _plain = CppPythonBindingsCodeCache.load_pybinding_async
 _HEADER = '#include <torch/csrc/inductor/cpp_prefix.h>'
@@ -68,17 +66,6 @@ def defer_kernels() -> None:
         return lambda: LateKernel(tuple(argtypes), code)
 
     CppPythonBindingsCodeCache.load_pybinding_async = load
-
-
-def compile_headers() -> None:
-    """Compile the headers of kernels in a thread, beside what comes before the first kernel."""
-
-    def job() -> None:
-        # What fails here fails again where somebody is told of it.
-        with suppress(Exception):
-            _plain([], f'{_HEADER}\nextern "C" void kernel() {{}}')
-
-    Thread(target=job, daemon=True).start()
 
 
 def built(kernels: Sequence[LateKernel]) -> dict[LateKernel, tuple[Path, str]]:
