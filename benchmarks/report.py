@@ -14,6 +14,9 @@ from rich.table import Table
 
 __all__ = ['Row', 'write']
 
+# Ratios below this have more digits.
+_LITTLE = 0.01
+
 RESULTS = Path(__file__).parent / 'results'
 
 
@@ -64,7 +67,9 @@ def _table(title: str, rows: Sequence[Row], values: Callable[[Row], dict[str, st
 
 
 def _ratios(row: Row) -> dict[str, str]:
-    shown = {name: f'{ratio:.3f}' for name, ratio in row.ratios().items()}
+    shown = {
+        name: f'{ratio:.3f}' if ratio >= _LITTLE else f'{ratio:.5f}' for name, ratio in row.ratios().items()
+    }
     return {**shown, 'eager': f'{row.seconds["eager"] * 1e3:.3f} ms'}
 
 

@@ -276,7 +276,7 @@ def test_run_killed_again_and_again_ends_bit_for_bit_alike() -> None:
     arguments: tuple[str, ...] = (*LONG, '--out', 'killed')
     positions: list[tuple[int, int]] = []
     record: dict[str, Any] = {}
-    for _ in range(3):
+    for _ in range(2):
         process = start(*arguments)
         wait_for_a_checkpoint(process, Path('killed') / run.CHECKPOINT)
         time.sleep(moments.uniform(0, 0.15))

@@ -6,8 +6,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -249,43 +249,44 @@ def test_a_process_that_is_started_ends_with_its_service() -> None:
     assert service.pid is None
 
 
-# Cannot compile vectors; compiles headers to nothing, which real compilers pass over; notes what it is told.
-COMPILER = """#!/bin/sh
-case "$*" in *-mavx*) exit 1;; esac
-echo "$*" >> {log}
-case "$*" in *.h.gch*)
-  for each; do case "$each" in *.gch) : > "$each";; esac; done; exit 0;;
-esac
-exec g++ "$@"
-"""
-
-
-def test_where_vectors_cannot_be_compiled_kernels_are_without_and_headers_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler, log = tmp_path / 'g++', tmp_path / 'log'
-    compiler.write_text(COMPILER.format(log=log))
+def compile_by(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Compile a program with a compiler of ours, and nothing from before; how it runs."""
+    compiler, kept = folder / 'g++', folder / 'temporary'
+    kept.mkdir(exist_ok=True)
+    compiler.write_text(f'#!/bin/sh\n{script}\nexec g++ "$@"\n')
     compiler.chmod(0o755)
     monkeypatch.setenv('CXX', str(compiler))
-    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path / 'inductor'))
-    service, headers = Service(), tmp_path / 'inductor' / 'adjoint_headers'
-    x, value = ad.Variable('x', (50,), torch.float64), torch.linspace(0, 1, 50, dtype=torch.float64)
+    monkeypatch.setenv('TMPDIR', str(kept))
+    x, service = ad.Variable('x', (50,), torch.float64), Service()
+    nodes, value = [ad.sin(ad.cos(x) * x) + 1], {x: torch.linspace(0, 1, 50, dtype=torch.float64)}
+    with tempfile.TemporaryDirectory(dir=folder) as store:
+        monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', f'{store}/inductor')
+        evaluator = ad.Evaluator(nodes, executor=Compiled(service=service, store=Store(Path(store) / 'kept')))
+        wanted = ad.Evaluator(nodes, executor='reference').run(value)
+        torch.testing.assert_close(evaluator.run(value), wanted, rtol=1e-12, atol=1e-12)
+        service.close()
+        return evaluator.state(value)
 
-    def agrees(node: ad.Node) -> bool:
-        evaluator = ad.Evaluator([node], executor=Compiled(service=service, store=Store(tmp_path / 'kept')))
-        wanted = ad.Evaluator([node], executor='reference').run({x: value})
-        torch.testing.assert_close(evaluator.run({x: value}), wanted, rtol=1e-12, atol=1e-12)
-        return is_whole(evaluator.state({x: value}))
 
-    assert agrees(ad.sin(ad.cos(x) * x) + 1)
-    assert '-include' not in log.read_text()
-    until = time.monotonic() + 60
-    while not (kept := list(headers.glob('[!.]*/header.h.gch'))) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert kept
-    assert agrees(ad.exp(ad.cos(x) * x) + 1)
-    service.close()
-    assert f'-include {kept[0].with_suffix("")}' in log.read_text()
+def test_where_vectors_cannot_be_compiled_kernels_are_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = compile_by('case "$*" in *-mavx*) exit 1;; esac', tmp_path, monkeypatch)
+    assert is_whole(state), state
+
+
+def test_headers_are_compiled_once_for_all_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / 'log'
+    # Compiled to nothing, they are passed over.
+    nothing = 'for each; do case "$each" in *.gch) : > "$each"; exit 0;; esac; done'
+    for _ in range(2):
+        state = compile_by(f'echo "$*" >> {log}\n{nothing}', tmp_path, monkeypatch)
+        assert is_whole(state), state
+    (path,) = tmp_path.glob('temporary/*/adjoint_headers/*')  # and nothing aside
+    told = log.read_text().splitlines()
+    assert sum('.h.gch' in line for line in told) == 1
+    assert sum(f'-include {path}/header.h' in line for line in told) >= 2
+    assert (path / 'header.h.gch').exists()
 
 
 def test_kernels_of_a_program_are_in_no_more_libraries_than_there_are_processors(

@@ -40,7 +40,7 @@ os.environ.setdefault(_THREADS, '1')
 
 import torch
 from kept_headers import KeptHeaders
-from late_kernels import LateKernel, built, defer_kernels, guarded
+from late_kernels import LateKernel, built, defer_kernels, guarded, look_for_headers
 from lighter_source import lightened
 from looped_source import looped
 from torch._dynamo.source import ConstantSource
@@ -83,7 +83,7 @@ def _addmm(
 _AS_BATCHES = MappingProxyType({torch.ops.aten.mm.default: _mm, torch.ops.aten.addmm.default: _addmm})
 
 
-def main(given: TextIO, answers: TextIO, headers: KeptHeaders) -> None:
+def main(given: TextIO, answers: TextIO) -> None:
     """Compile until nothing more is asked for; each answer is a line, with the error if there is one."""
     for line in given:
         asked = json.loads(line)
@@ -95,7 +95,6 @@ def main(given: TextIO, answers: TextIO, headers: KeptHeaders) -> None:
             answer = {'error': f'{type(error).__name__}: {error}'.strip().splitlines()[0]}
         answers.write(f'{json.dumps(answer)}\n')
         answers.flush()
-        headers.compile_wanted()
         gc.collect()
 
 
@@ -295,8 +294,7 @@ if __name__ == '__main__':
     if len(sys.argv) > 1:
         os.nice(int(sys.argv[1]))
     defer_kernels()
-    headers = KeptHeaders()
-    headers.take_over()
+    KeptHeaders().take_over(look_for_headers)
     with suppress(AttributeError):  # it is for speed only
         remember_templates()
-    main(_given, _answers, headers)
+    main(_given, _answers)

@@ -1,19 +1,18 @@
-"""The headers of kernels, compiled once and kept for all programs.
+"""The headers of kernels, compiled once for a machine and kept.
 
-To read them takes 4 s, longer than a small program; to compile them twice as long, and then a program takes
-1 s. So the first program is compiled without, and they are compiled when it is done, behind everything else.
-Inductor compiles them first, and where it looks for them: a process that is ended meanwhile leaves a part
-there, which no later one can read. Here they are written aside, then renamed.
+To read them takes 4 s, and to compile them twice as long, after which a program is compiled in 1 s. Inductor
+compiles them where it looks for them: a process that is ended meanwhile leaves a part there, which no later
+one can read. Here they are written aside, then renamed.
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock, Thread, get_native_id
+from threading import Lock, Thread, get_ident
 from typing import Any
 
 import torch
@@ -24,7 +23,7 @@ from torch._inductor.cpp_builder import (
     get_compiler_version_info,
     get_cpp_compiler,
 )
-from torch._inductor.runtime.cache_dir_utils import cache_dir
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 __all__ = ['KeptHeaders']
 
@@ -34,23 +33,34 @@ _ASIDE = '.part-'
 # A folder that was begun so many seconds ago is one that nobody will end.
 _OLD = 3600.0
 
-# How far the compiler stands back behind other processes.
-_NICE = 19
-
 
 class KeptHeaders:
-    """Compiled headers in Inductor's folder for caches, by the command that compiles what includes them."""
+    """Compiled headers beside those of Inductor, by the command that compiles what includes them."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._wanted: dict[Path, tuple[str, dict[str, Any]]] = {}
+        self._maker = 0
 
-    def take_over(self) -> None:
-        """Have Inductor look here, in this process."""
+    def take_over(self, look: Callable[[], object]) -> None:
+        """Have Inductor look here, in this process; compile in a thread what kernels will look for.
+
+        Parameters
+        ----------
+        look : callable
+            Has Inductor look for it.
+        """
         codecache._precompile_header = self.find  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
+        def job() -> None:
+            self._maker = get_ident()
+            # What fails here fails again where somebody is told of it.
+            with suppress(Exception):
+                look()
+
+        Thread(target=job, daemon=True).start()
+
     def find(self, header: str, line: str, **command: Any) -> str | None:
-        """Return a header that is compiled, to be included first; ``None`` where there is none yet.
+        """Return a header that is compiled, to be included first; ``None`` where there is none.
 
         Parameters
         ----------
@@ -61,42 +71,17 @@ class KeptHeaders:
         **command : object
             Options of that command.
         """
-        place = _home() / _key(header, line)
-        if place.is_dir():
-            return str(place / _FILE)
-        command.pop('extra_flags', None)  # they are for linking
-        with self._lock:
-            self._wanted[place] = header, command
-        return None
-
-    def compile_wanted(self) -> None:
-        """Compile in a thread what was looked for in vain."""
-        with self._lock:
-            wanted, self._wanted = self._wanted, {}
-        if wanted:
-            Thread(target=_compile_all, args=(wanted,), daemon=True).start()
-
-
-def _home() -> Path:
-    return Path(cache_dir()) / 'adjoint_headers'
+        place = Path(default_cache_dir()) / 'adjoint_headers' / _key(header, line)
+        with self._lock:  # who asks while it is made waits
+            if not place.is_dir() and get_ident() == self._maker:
+                _compile(place, header, command)
+        return str(place / _FILE) if place.is_dir() else None
 
 
 def _key(header: str, line: str) -> str:
-    versions = (
-        str(torch.__version__),
-        torch.version.git_version,
-        get_compiler_version_info(get_cpp_compiler()),
-    )
-    return hashlib.sha256(repr((header, line, *versions)).encode()).hexdigest()[:32]
-
-
-def _compile_all(wanted: dict[Path, tuple[str, dict[str, Any]]]) -> None:
-    # Where it fails, or cannot be, programs are compiled without.
-    with suppress(Exception):
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
-    for place, (header, command) in wanted.items():
-        with suppress(Exception):
-            _compile(place, header, command)
+    compiler = get_compiler_version_info(get_cpp_compiler())
+    told = (header, line, compiler, str(torch.__version__), torch.version.git_version)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
 
 def _compile(place: Path, header: str, command: dict[str, Any]) -> None:
@@ -105,6 +90,7 @@ def _compile(place: Path, header: str, command: dict[str, Any]) -> None:
     for part in home.glob(f'{_ASIDE}*'):
         if time.time() - part.stat().st_mtime > _OLD:
             shutil.rmtree(part, ignore_errors=True)
+    command.pop('extra_flags', None)  # they are for linking
     with tempfile.TemporaryDirectory(prefix=_ASIDE, dir=home, ignore_cleanup_errors=True) as aside:
         made = Path(aside) / place.name
         made.mkdir()
@@ -112,5 +98,5 @@ def _compile(place: Path, header: str, command: dict[str, Any]) -> None:
         source.write_text(f'#include <{header}>\n', encoding='utf-8')
         options = CppTorchDeviceOptions(**command, precompiling=True)
         CppBuilder(name=str(source), sources=str(source), BuildOption=options).build()
-        if not place.exists():
+        with suppress(OSError):  # another process was faster
             made.rename(place)

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch._inductor.codecache import CppPythonBindingsCodeCache
 
-__all__ = ['LateKernel', 'built', 'defer_kernels', 'guarded']
+__all__ = ['LateKernel', 'built', 'defer_kernels', 'guarded', 'look_for_headers']
 
 _plain = CppPythonBindingsCodeCache.load_pybinding_async
 _HEADER = '#include <torch/csrc/inductor/cpp_prefix.h>'
@@ -66,6 +66,11 @@ def defer_kernels() -> None:
         return lambda: LateKernel(tuple(argtypes), code)
 
     CppPythonBindingsCodeCache.load_pybinding_async = load
+
+
+def look_for_headers() -> None:
+    """Have Inductor look for compiled headers, as for any kernel."""
+    _plain([], f'{_HEADER}\nextern "C" void kernel() {{}}')  # what that gives would compile it
 
 
 def built(kernels: Sequence[LateKernel]) -> dict[LateKernel, tuple[Path, str]]:
