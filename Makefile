@@ -55,7 +55,7 @@ train: $(STAMP) ## Train a transformer on handwritten digits (ARGS='--model mlp'
 	$(BIN)/adjoint train $(ARGS)
 
 test: $(STAMP) ## Run the tests, with all examples of the package, the README and the guide
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: $(STAMP) ## Check style, format and the direction of imports
 	$(BIN)/ruff check .

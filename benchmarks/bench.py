@@ -3,7 +3,8 @@
 Run with ``make bench``; ``ARGS='--only W3 --compile'`` chooses. What is compared gives the same results
 before it is timed. In one process, each round runs every competitor once, in another order, so that a
 machine that is busy with something else disturbs all of them alike; with ``--apart`` each has a process of
-its own, so that none lives on what another left. The tables have ratios of medians. With ``--device cuda``
+its own, so that none lives on what another left. The tables have ratios of medians. A first result takes what
+compilers take that have nothing of the program on disk, but their headers. With ``--device cuda``
 everything is on a GPU, recorded programs and larger workloads join, and a run ends when the GPU is done.
 """
 
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from tempfile import TemporaryDirectory, mkdtemp
@@ -56,6 +57,7 @@ class Options:
     with_compilers: bool = False
     only: Sequence[str] = field(default_factory=tuple[str, ...])
     device: str = 'cpu'
+    folder: str | None = None  # for what compilers keep
 
 
 # -- the competitors ------------------------------------------------------------------------------
@@ -169,30 +171,30 @@ def prepared(
     given: Sequence[torch.Tensor],
     wanted: list[torch.Tensor],
     workload: Workload,
-    device: str,
+    options: Options,
 ) -> Competitor | None:
     """Make a competitor, see that it is right, and note the time to its first result and its peak memory."""
     # What compilers keep on disk for others is no time to a first result.
-    empty = mkdtemp(dir=os.environ.get('TMPDIR'))
+    empty = mkdtemp(dir=options.folder)
     os.environ |= {'ADJOINT_CACHE_DIR': empty, 'TORCHINDUCTOR_CACHE_DIR': f'{empty}/inductor'}
     start = time.perf_counter()
     try:
-        competitor = make() if device == 'cpu' else done(make())
+        competitor = make() if options.device == 'cpu' else done(make())
         results = competitor(*given)
     except Exception as error:  # noqa: BLE001 a peer that cannot is no reason to stop
         row.refused[name] = f'{type(error).__name__}: {error}'.splitlines()[0]
         return None
-    row.first[name] = time.perf_counter() - start
-    # Ours writes its program when a signature comes again.
-    start = time.perf_counter()
-    results = competitor(*given) if name != 'eager' else results
-    is_long = name == 'eager' and row.first[name] > LONGEST_COUNTED
-    is_long |= time.perf_counter() - start > LONGEST_COUNTED
+    seconds = row.first[name] = time.perf_counter() - start
+    if name != 'eager':
+        # Ours writes its program when a signature comes again.
+        start = time.perf_counter()
+        results = competitor(*given)
+        seconds = time.perf_counter() - start
     if differ(results, wanted, workload.tolerance):
         row.refused[name] = 'its results differ from those of eager'
         return None
-    if name not in UNCOUNTED and not is_long:
-        row.peak[name] = measured_peak(partial(competitor, *given), device)
+    if name not in UNCOUNTED and seconds < LONGEST_COUNTED:
+        row.peak[name] = measured_peak(partial(competitor, *given), options.device)
     return competitor
 
 
@@ -207,7 +209,7 @@ def measured(workload: Workload, options: Options) -> Row:
     wanted = workload.eager(*given)
     running: dict[str, Competitor] = {}
     for name, make in competitors(workload, given, options).items():
-        ready = prepared(row, name, make, given, wanted, workload, options.device)
+        ready = prepared(row, name, make, given, wanted, workload, options)
         if ready is not None:
             running[name] = ready
     times: dict[str, list[float]] = {name: [] for name in running}
@@ -243,7 +245,7 @@ def _alone(workload: str, name: str, options: Options) -> Row:
     torch.set_num_threads(options.threads)
     row, given = Row(chosen.name, chosen.title), made(chosen, options.device)
     make = competitors(chosen, given, options)[name]
-    competitor = prepared(row, name, make, given, chosen.eager(*given), chosen, options.device)
+    competitor = prepared(row, name, make, given, chosen.eager(*given), chosen, options)
     times: list[float] = []
     end = time.perf_counter() + options.budget / 4
     with quiet():
@@ -280,7 +282,7 @@ def main() -> None:
     known = (*ALL, *FOR_GPU) if given.device == 'cuda' else ALL
     chosen = [w for w in known if not given.only or w.name in given.only]
     with TemporaryDirectory() as empty:
-        os.environ['TMPDIR'] = empty
+        options = replace(options, folder=empty)
         rows = [measure(w, options) for w in track(chosen, 'measuring')]
     about: dict[str, Any] = {'threads': options.threads, 'torch': str(torch.__version__)}
     if given.device == 'cuda':

@@ -1,6 +1,5 @@
 """Seals the global state: every test starts seeded, and none leaves a setting changed."""
 
-import gc
 import os
 import random
 import tempfile
@@ -38,12 +37,6 @@ settings.register_profile(
 )
 
 SEED = 20240229
-
-
-def pytest_collection_finish() -> None:
-    """Keep what was imported and collected out of what the collector of garbage walks."""
-    gc.collect()
-    gc.freeze()
 
 
 def _settings() -> dict[str, Any]:

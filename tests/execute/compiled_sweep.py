@@ -4,6 +4,7 @@ The tests run a part; ``python -m tests.execute.compiled_sweep`` runs all of the
 """
 
 import argparse
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,11 @@ def kept(program: Any) -> list[str]:
     if not isinstance(program, CompiledProgram):
         return []
     return [node.op.name for p in program._pieces if not p.part.is_written for node in p.part.nodes]
+
+
+def is_whole(state: str) -> bool:
+    """Whether all nodes are compiled, as one program."""
+    return re.fullmatch(r'compiled: (\d+) of \1 nodes, in 1 program', state) is not None
 
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float | None = None) -> bool:

