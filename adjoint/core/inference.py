@@ -14,6 +14,7 @@ import torch
 
 from adjoint.core.errors import AdjointError, ShapeError
 from adjoint.core.extent import extents_of, names_in, value_of
+from adjoint.core.meta import Shapes
 from adjoint.core.tensor_type import Size, TensorType
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _computed(
 ) -> 'torch.Tensor | tuple[torch.Tensor, ...] | Exception | None':
     """Return the result on tensors without data; what it raised; ``None`` where it needs the data."""
     try:
-        with torch.no_grad(), nullcontext() if shapes else torch.device('meta'):
+        with torch.no_grad(), Shapes(), nullcontext() if shapes else torch.device('meta'):
             values = [
                 torch.empty(shape, dtype=dtype, device='meta')
                 for shape, dtype in zip(shapes, dtypes, strict=True)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 
+from adjoint.core.meta import Shapes
 from adjoint.core.node import Node
 from adjoint.core.op import Op
 from adjoint.execute.aliases import Aliases
@@ -92,7 +93,7 @@ def _positions(node: Node) -> tuple[int, ...]:
     if not _answers(node.op) or not all(t is not None and t.is_static for t in types):
         return everywhere
     try:
-        with torch.no_grad():
+        with torch.no_grad(), Shapes():
             operands = [
                 torch.empty(cast('Any', t).shape, dtype=cast('Any', t).dtype, device='meta') for t in types
             ]
