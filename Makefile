@@ -97,6 +97,9 @@ memory: $(STAMP) ## Compare the memory told before a run with what it takes, and
 scale: $(STAMP) ## Measure how planning grows with the graph, and what a call of a plan costs
 	$(BIN)/python -m benchmarks.scale $(ARGS)
 
+fresh: $(STAMP) ## Measure what a new process waits for: imports, the graph, the first runs
+	$(BIN)/python -m benchmarks.fresh $(ARGS)
+
 speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager PyTorch
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 

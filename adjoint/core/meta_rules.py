@@ -25,9 +25,8 @@ def rule_of(func: OpOverload) -> Callable[..., Any] | None:
 
 
 def _is_entrywise(func: OpOverload) -> bool:
-    """Return whether an op works entry by entry, and not in place."""
-    is_one = torch.Tag.pointwise in func.tags or func in _UNTAGGED
-    return is_one and not func.overloadpacket.__name__.endswith('_')
+    """Return whether an op works entry by entry."""
+    return torch.Tag.pointwise in func.tags or func in _UNTAGGED
 
 
 def _new(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -51,6 +50,8 @@ def _entrywise(func: OpOverload) -> Callable[..., torch.Tensor | None]:
         if not isinstance(value, torch.Tensor):
             return None
         (first, *_) = cast('list[torch.Tensor]', torch.broadcast_tensors(*given))
+        if func.overloadpacket.__name__.endswith('_'):  # in place
+            return given[0] if first.shape == given[0].shape else None
         return _new(first.shape, value.dtype)
 
     return rule
@@ -296,6 +297,7 @@ _RULES: Mapping[OpOverload, Callable[..., Any]] = MappingProxyType(
     {
         _aten._log_softmax.default: _softmax,  # noqa: SLF001 an op of ATen
         _aten._safe_softmax.default: _safe_softmax,  # noqa: SLF001
+        _aten._softmax.default: _softmax,  # noqa: SLF001
         _aten.amax.default: _extreme,
         _aten.amin.default: _extreme,
         _aten.all.default: _holds,

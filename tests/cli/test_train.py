@@ -233,6 +233,15 @@ def test_corrupt_checkpoint_is_told_and_kept() -> None:
 LONG = ('--model', 'transformer', '--epochs', '12', '--batch-size', '32', '--checkpoint-every', '7')
 
 
+@pytest.fixture(scope='session')
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    folder, threads = tmp_path_factory.mktemp('uninterrupted') / 'whole', torch.get_num_threads()
+    assert train(*LONG, '--out', folder).exit_code == 0
+    torch.set_num_threads(threads)
+    return folder
+
+
 def start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, '-m', 'adjoint.cli.main', 'train', *arguments],
@@ -270,8 +279,7 @@ def assert_same_outcome(first: Path, second: Path) -> None:
     assert ours[2] is not None
 
 
-def test_run_killed_again_and_again_ends_bit_for_bit_alike() -> None:
-    assert train(*LONG, '--out', 'whole').exit_code == 0
+def test_run_killed_again_and_again_ends_bit_for_bit_alike(whole: Path) -> None:
     moments = random.Random(20)
     arguments: tuple[str, ...] = (*LONG, '--out', 'killed')
     positions: list[tuple[int, int]] = []
@@ -295,12 +303,11 @@ def test_run_killed_again_and_again_ends_bit_for_bit_alike() -> None:
     epochs, batch = positions[-1]
     place = f'in epoch {epochs + 1}, after {batch}' if batch else f'after epoch {epochs}'
     assert f'Continuing {place}' in output
-    assert_same_outcome(Path('killed'), Path('whole'))
+    assert_same_outcome(Path('killed'), whole)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_run_says_how_to_continue_and_ends_alike(number: signal.Signals) -> None:
-    assert train(*LONG, '--out', 'whole').exit_code == 0
+def test_interrupted_run_says_how_to_continue_and_ends_alike(number: signal.Signals, whole: Path) -> None:
     process = start(*LONG, '--out', 'stopped')
     wait_for_a_checkpoint(process, Path('stopped') / run.CHECKPOINT)
     process.send_signal(number)
@@ -313,7 +320,7 @@ def test_interrupted_run_says_how_to_continue_and_ends_alike(number: signal.Sign
     if place is not None:
         assert (len(record['history']) + 1, record['batch']) == tuple(map(int, place.groups()))
     assert train('--resume', 'stopped').exit_code == 0
-    assert_same_outcome(Path('stopped'), Path('whole'))
+    assert_same_outcome(Path('stopped'), whole)
 
 
 def test_interruption_before_training_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,8 @@ ONE: dict[str, Callable[[torch.Tensor], Any]] = {
     'cube': lambda x: x**3,
     'clamp': lambda x: x.clamp(0, 1),
     'log_sigmoid': F.logsigmoid,
+    'softmax': lambda x: torch.softmax(x, 0),
+    'softmax, no such axis': lambda x: torch.softmax(x, 5),
     'log_softmax': lambda x: torch.log_softmax(x, -1),
     'log_softmax, no such axis': lambda x: torch.log_softmax(x, 5),
     'safe_softmax': lambda x: torch.ops.aten._safe_softmax(x, -1),
@@ -179,8 +181,13 @@ def test_what_is_made_of_no_tensor_is_told_too(call: Callable[[], torch.Tensor])
 
 def test_what_changes_an_operand_gives_that_operand() -> None:
     with Shapes():
-        x = meta(3)
+        x = meta(2, 3)
         assert x.add_(1) is x
+        assert x.mul_(meta(3)) is x
+        with pytest.raises(RuntimeError, match='shape'):
+            x[0].add_(meta(2, 3))
+        with pytest.raises(RuntimeError, match=r'[Pp]romotion|cast'):
+            meta(3, dtype=torch.int64).add_(0.5)
         assert x.expand(2, 3).untyped_storage() is not None
 
 
@@ -199,7 +206,7 @@ class Mine(ad.Op):
         return [output_grad]
 
 x = ad.Variable('x'{typed})
-h = ad.layernorm(ad.gelu(Mine()(x)), (6,))
+h = ad.softmax(ad.layernorm(ad.gelu(Mine()(x)), (6,)), 0)
 h = ad.cat([h, ad.silu(h) * ad.sigmoid(h)], 1) / ad.softplus(ad.mean(h))
 loss = -ad.mean(ad.log_softmax(h @ ad.transpose(h, 0, 1), 1)) + ad.logsumexp(ad.cumsum(h, 0), 1)[0]
 nodes = [loss, *ad.gradients(loss, [x])]
