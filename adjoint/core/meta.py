@@ -6,8 +6,9 @@ every process. So what common ops give without data is said here, by shapes and 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -37,7 +38,7 @@ class Shapes(TorchDispatchMode):
     ) -> Any:
         """Call an op."""
         kwargs = kwargs or {}
-        rule = rule_of(func)
+        rule = rule_of(func) if _is_without_data(args, kwargs) else None
         if rule is not None:
             try:
                 made = rule(*args, **kwargs)
@@ -46,3 +47,15 @@ class Shapes(TorchDispatchMode):
             if made is not None:
                 return made
         return func(*args, **kwargs)
+
+
+def _is_without_data(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether the result lies on the meta device: what an op makes of numbers has its data."""
+    operands: list[Any] = []
+    for arg in args:
+        operands += cast('Sequence[Any]', arg) if isinstance(arg, (list, tuple)) else [arg]
+    tensors = [x for x in (*operands, *kwargs.values()) if isinstance(x, torch.Tensor)]
+    device = kwargs.get('device')
+    if device is not None and torch.device(device).type != 'meta':
+        return False
+    return all(x.is_meta for x in tensors) if tensors else device is not None

@@ -42,7 +42,7 @@ def _entrywise(func: OpOverload) -> Callable[..., torch.Tensor | None]:
 
     def rule(*args: Any, **kwargs: Any) -> torch.Tensor | None:
         given = [x for x in args if isinstance(x, torch.Tensor)]
-        if not given or not all(x.is_meta for x in given) or any(map(_is_tensor, kwargs.values())):
+        if not given or any(map(_is_tensor, kwargs.values())):
             return None
         empty = [torch.ones((0,) * x.ndim, dtype=x.dtype) if _is_tensor(x) else x for x in args]
         value = func(*empty, **kwargs)

@@ -179,6 +179,18 @@ def test_what_is_made_of_no_tensor_is_told_too(call: Callable[[], torch.Tensor])
         assert told(call) == wanted
 
 
+def test_what_an_op_makes_of_numbers_keeps_its_data() -> None:
+    with Shapes():
+        steps = torch.arange(4)
+        assert torch.sum(torch.cat([steps, torch.ones_like(steps)])).item() == 10
+        assert torch.where(steps > 1, steps, 0).tolist() == [0, 0, 2, 3]
+        assert torch.eye(2, device='cpu').tolist() == [[1, 0], [0, 1]]
+        assert torch.zeros_like(meta(2), device='cpu').tolist() == [0, 0]
+        assert steps.index_add(0, torch.tensor([1]), torch.tensor([5])).tolist() == [0, 6, 2, 3]
+        with torch.device('meta'):
+            assert torch.arange(4).is_meta
+
+
 def test_what_changes_an_operand_gives_that_operand() -> None:
     with Shapes():
         x = meta(2, 3)
