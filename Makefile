@@ -106,8 +106,8 @@ speed: $(STAMP) ## Measure nodes per second, and the time of a run against eager
 sparse: $(STAMP) ## Print products and times of sparse derivatives of 100,000 variables
 	$(BIN)/python benchmarks/sparse.py $(ARGS)
 
-gpt: $(MODELS_STAMP) ## Measure how long GPT-2 takes to import, and its gradient to be built
-	$(BIN)/python benchmarks/import_gpt2.py $(ARGS)
+gpt: $(MODELS_STAMP) ## Measure how long GPT-2 takes to import, to differentiate and to plan
+	$(BIN)/python -m benchmarks.import_gpt2 $(ARGS)
 
 counts: $(STAMP) ## Count the ops of higher derivatives (ARGS=--peers counts those of torch and JAX too)
 	$(BIN)/python benchmarks/op_counts.py $(ARGS)

@@ -1,4 +1,6 @@
-"""How long it takes to import GPT-2 (12 layers, random weights), and to build its gradient.
+"""How long it takes to import GPT-2 (12 layers, random weights), to build its gradient, and to plan both.
+
+What a plan takes is its first run, which has types, rewrites and the program, less what a later one takes.
 
 The optional extra ``models`` has to be installed.
 """
@@ -14,6 +16,8 @@ from rich.console import Console
 from torch import nn
 
 import adjoint as ad
+from adjoint.execute.plan import Plan
+from benchmarks.speed import seconds
 
 
 class Loss(nn.Module):
@@ -29,7 +33,7 @@ class Loss(nn.Module):
 
 
 def main() -> None:
-    """Import and differentiate a few times, and print the medians."""
+    """Import, differentiate and plan a few times, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--layers', type=int, default=12)
     parser.add_argument('--length', type=int, default=128, help='tokens')
@@ -44,6 +48,7 @@ def main() -> None:
     ids = torch.randint(0, config.vocab_size, (1, options.length))
     imports: list[float] = []
     gradients: list[float] = []
+    plans: list[float] = []
     console = Console()
     for _ in range(options.repeat):
         start = time.perf_counter()
@@ -52,14 +57,22 @@ def main() -> None:
         start = time.perf_counter()
         grads = ad.gradients(graph.outputs, list(graph.parameters.values()))
         gradients.append(time.perf_counter() - start)
+        evaluator = ad.Evaluator([graph.outputs, *grads], Plan(at_first_sight=True))
+        values = graph.feed(ids)
+        first, *later = [seconds(lambda e=evaluator, v=values: e.run(v)) for _ in range(4)]
+        plans.append(first - statistics.median(later))
         nodes = len(ad.topological_sort(graph.outputs)), len(ad.topological_sort([graph.outputs, *grads]))
         console.print(
-            f'import {imports[-1]:.2f} s, differentiate {gradients[-1]:.2f} s, {nodes[0]} nodes, '
+            f'import {imports[-1]:.2f} s, differentiate {gradients[-1]:.2f} s, plan {plans[-1]:.2f} s, '
+            f'a run {statistics.median(later):.2f} s, {nodes[0]} nodes, '
             f'{nodes[1]} with the gradient',
             highlight=False,
         )
-    medians = statistics.median(imports), statistics.median(gradients)
-    console.print(f'median: import {medians[0]:.2f} s, differentiate {medians[1]:.2f} s', highlight=False)
+    medians = [statistics.median(each) for each in (imports, gradients, plans)]
+    console.print(
+        f'median: import {medians[0]:.2f} s, differentiate {medians[1]:.2f} s, plan {medians[2]:.2f} s',
+        highlight=False,
+    )
 
 
 if __name__ == '__main__':

@@ -187,14 +187,14 @@ def _safe_softmax(x: torch.Tensor, dim: int, dtype: torch.dtype | None = None) -
     return _softmax(x, dim, half_to_float=False) if dtype is None else None
 
 
-def _layer_norm(x: torch.Tensor, shape: Sequence[int], *_: object) -> tuple[torch.Tensor, ...] | None:
+def _layer_norm(x: torch.Tensor, shape: Sequence[int], *rest: Any) -> tuple[torch.Tensor, ...] | None:
     front = x.ndim - len(shape)
-    if (
-        not shape
-        or front < 0
-        or tuple(x.shape[front:]) != tuple(shape)
-        or x.dtype not in {torch.float32, torch.float64}
-    ):
+    given = [y for y in rest if isinstance(y, torch.Tensor)]
+    if not shape or front < 0 or x.dtype not in {torch.float32, torch.float64}:
+        return None
+    if any(list(s) != list(shape) for s in (x.shape[front:], *(y.shape for y in given))):
+        return None
+    if any(y.dtype != x.dtype for y in given):
         return None
     small = (*x.shape[:front], *(1,) * len(shape))
     return _like(x), _new(small, x.dtype), _new(small, x.dtype)
@@ -202,7 +202,8 @@ def _layer_norm(x: torch.Tensor, shape: Sequence[int], *_: object) -> tuple[torc
 
 def _layer_norm_backward(ct: torch.Tensor, x: torch.Tensor, *rest: Any) -> tuple[Any, ...] | None:
     of_x, *others = rest[-1]
-    return (_like(x), None, None) if ct.shape == x.shape and of_x and not any(others) else None
+    fits = ct.shape == x.shape and ct.dtype == x.dtype and x.is_floating_point()
+    return (_like(x), None, None) if fits and of_x and not any(others) else None
 
 
 def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor | None:
