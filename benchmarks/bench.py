@@ -250,7 +250,9 @@ def _alone(workload: str, name: str, options: Options) -> Row:
     end = time.perf_counter() + options.budget / 4
     with quiet():
         while (
-            competitor and len(times) < options.rounds and (time.perf_counter() < end or len(times) < ROUNDS)
+            competitor is not None
+            and len(times) < options.rounds
+            and (time.perf_counter() < end or len(times) < ROUNDS)
         ):
             start = time.perf_counter()
             competitor(*given)
