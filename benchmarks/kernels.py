@@ -3,7 +3,8 @@
 Run with ``make kernels ARGS='W5 W8'``. torch's own profiler is on while a competitor runs, with one thread,
 so that nothing waits for another; the times are those of a run under it, and shares are to be read, not sums.
 What the wall clock says, in turns and without the profiler, stands below: it has what it costs to get from
-kernel to kernel too.
+kernel to kernel too. With ``--compile``, what is compiled joins: what it takes beyond the kernels of torch
+that it still calls is code of its own.
 """
 
 import argparse
@@ -48,11 +49,13 @@ def kernels(competitor: Competitor, given: Sequence[torch.Tensor]) -> dict[str, 
     }
 
 
-def shown(workload: Workload, rows: int) -> Table:
+def shown(workload: Workload, rows: int, *, with_compiled: bool) -> Table:
     """Measure the competitors that call kernels of torch, and list where their time goes."""
     given = workload.make()
-    made: dict[str, Callable[[], Competitor]] = competitors(workload, given, Options(only=NAMES))
-    running = {name: made[name]() for name in NAMES if name in made}
+    names = (*NAMES, 'compiled') if with_compiled else NAMES
+    options = Options(only=names, with_compilers=with_compiled)
+    made: dict[str, Callable[[], Competitor]] = competitors(workload, given, options)
+    running = {name: made[name]() for name in names if name in made}
     table = Table(title=f'{workload.name}: {workload.title}; us of one run, one thread')
     table.add_column('kernel')
     found: dict[str, dict[str, tuple[int, float]]] = {}
@@ -76,7 +79,9 @@ def shown(workload: Workload, rows: int) -> Table:
     rest = [sum(each[k][1] for k in together[rows:] if k in each) for each in found.values()]
     line(f'{len(together[rows:])} others', [f'{s * 1e6:,.0f}' for s in rest])
     calls = [sum(count for count, _ in each.values()) for each in found.values()]
+    sums = [sum(seconds for _, seconds in each.values()) for each in found.values()]
     table.add_section()
+    line('all kernels, profiled', [f'{s * 1e6:,.0f}' for s in sums])
     line('calls', [f'{c:,}' for c in calls])
     line('wall clock, not profiled', [f'{s * 1e6:,.0f}' for s in times.values()])
     line('ratio', [f'{s / times["eager"]:.2f}' for s in times.values()])
@@ -92,12 +97,13 @@ def main() -> None:
         'only', nargs='*', help='names of workloads, such as W5; all but W10 if none is named'
     )
     parser.add_argument('--rows', type=int, default=15, help='how many kernels are listed (default 15)')
+    parser.add_argument('--compile', action='store_true', help='what is compiled, too')
     given = parser.parse_args()
     torch.set_num_threads(1)
     console = Console(width=110)
     for workload in ALL:
         if workload.name in given.only or (not given.only and workload.name != 'W10'):
-            console.print(shown(workload, given.rows))
+            console.print(shown(workload, given.rows, with_compiled=given.compile))
 
 
 if __name__ == '__main__':
